@@ -1,0 +1,33 @@
+# `make notebook` and `make test` do all set-up on a machine with python3 (3.10 or newer) and make.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and f"Python 3.10 or newer is needed, this is {sys.version.split()[0]}: set PYTHON=...")'
+	@$(PYTHON) -m venv $(VENV) || { echo "python's venv is missing: on Debian and Ubuntu, apt install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+setup: $(READY)  ## create .venv with everything pinned, and this package
+notebook: $(READY)  ## run hw4_impl.ipynb from top to bottom and save it with its outputs
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace hw4_impl.ipynb
+test: $(READY)  ## run the tests, with coverage of the package
+	$(BIN)/python -m pytest --cov --cov-report=term
+lab: $(READY)  ## open the notebook in JupyterLab
+	$(BIN)/jupyter lab hw4_impl.ipynb
+check: $(READY)  ## lint, format check and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+clean:  ## remove what the other commands made, the environment too
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+help:  ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 20
+
+.PHONY: setup notebook test lab check clean help

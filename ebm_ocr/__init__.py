@@ -1,0 +1,78 @@
+"""Reads a word from an image with an energy-based model.
+
+The data flows in one direction:
+
+    text - alphabet -> symbols ---------------+
+      +- words -> image - network -> energies +- alignment -> free energy, path - losses -> scalar
+                                        +------ decoding -> text
+
+An energy says how badly a window of the image fits a class; lower is better. The names below stand in the order of the
+data; each is loaded with its module when it is first used, so that ``import ebm_ocr`` costs little.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "alphabet": ("ALPHABET_SIZE", "BETWEEN", "LETTERS", "SYMBOLS", "transform_word", "indices_to_str"),
+    "windows": ("HEIGHT", "STRIDE", "WINDOW", "count_windows"),
+    "words": ("Batch", "SimpleWordsDataset", "collate_fn", "default_font", "simple_collate_fn"),
+    "network": ("SimpleNet",),
+    "graphs": (
+        "Graph",
+        "alignment_graph",
+        "forward_score",
+        "intersect",
+        "linear_graph",
+        "viterbi_path",
+        "viterbi_score",
+    ),
+    "alignment": (
+        "Alignment",
+        "BestPath",
+        "build_ce_matrix",
+        "build_path_matrix",
+        "find_path",
+        "free_energy",
+        "path_cross_entropy",
+        "path_energy",
+        "posterior",
+        "viterbi",
+    ),
+    "losses": ("cross_entropy", "forward_loss"),
+    "decoding": ("greedy_decode",),
+    "training": (
+        "History",
+        "TrainConfig",
+        "prepare",
+        "train_ebm_model",
+        "train_from_scratch",
+        "train_gtn_model",
+        "train_model",
+    ),
+    "evaluation": ("accuracy_by_length", "get_accuracy", "get_word_accuracy", "read_words"),
+    "plots": (
+        "plot_alphabet",
+        "plot_energies",
+        "plot_graph",
+        "plot_history",
+        "plot_pm",
+        "plot_reading",
+        "plot_word",
+    ),
+}
+_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = list(_MODULE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,72 @@
+"""Text to symbols and back: 26 letters, and a separator that follows each of them."""
+
+from __future__ import annotations
+
+import string
+from collections import Counter
+from collections.abc import Sequence
+from itertools import groupby
+
+import torch
+from torch import Tensor
+
+LETTERS = string.ascii_lowercase
+BETWEEN = len(LETTERS)
+"""Class of the separator ``_``: 26, the last one, so that ``a`` is 0."""
+SYMBOLS = LETTERS + "_"
+ALPHABET_SIZE = len(SYMBOLS)
+
+
+def check_word(word: str) -> str:
+    """Return ``word`` if it is one that the system can read.
+
+    Raises:
+        TypeError: not a string.
+        ValueError: empty, or holds something else than the letters a..z.
+    """
+    if not isinstance(word, str):
+        raise TypeError(f"expected a word as str, got {type(word).__name__}: {word!r}")
+    if not word:
+        raise ValueError("expected a word of at least one letter a..z, got an empty string")
+    strange = sorted(set(word) - set(LETTERS))
+    if strange:
+        raise ValueError(f"expected only the letters a..z, got {''.join(strange)!r} in {word!r}")
+    return word
+
+
+def transform_word(word: str) -> Tensor:
+    """Spell a word as classes, a separator after every letter: ``cat`` becomes ``c_a_t_``.
+
+    Returns:
+        (2 * len(word),) int64: letters 0..25 at even places, ``BETWEEN`` at odd ones.
+
+    Raises:
+        TypeError, ValueError: see :func:`check_word`.
+    """
+    symbols = torch.full((2 * len(check_word(word)),), BETWEEN)
+    symbols[::2] = torch.tensor([LETTERS.index(letter) for letter in word])
+    return symbols
+
+
+def indices_to_str(indices: Sequence[int] | Tensor) -> str:
+    """Read a word from one class per window: ``aaab_bab_`` becomes ``ab``.
+
+    Separators cut the windows into segments; each segment votes for its most common letter (of equally common
+    ones, the first to appear wins). A letter written twice survives because a separator stands in between.
+
+    Args:
+        indices: (L,) classes 0..26, one a window.
+
+    Raises:
+        ValueError: not one-dimensional, not integers, or a class outside 0..26.
+    """
+    classes = torch.as_tensor(indices)
+    if classes.numel() == 0:
+        return ""
+    if classes.dim() != 1 or classes.is_floating_point() or classes.is_complex():
+        raise ValueError(f"expected (L,) integer classes, got shape {tuple(classes.shape)} of {classes.dtype}")
+    found = classes.tolist()
+    if min(found) < 0 or max(found) >= ALPHABET_SIZE:
+        raise ValueError(f"expected classes 0..{ALPHABET_SIZE - 1}, got {min(found)}..{max(found)}")
+    segments = (list(run) for is_gap, run in groupby(found, lambda c: c == BETWEEN) if not is_gap)
+    return "".join(LETTERS[Counter(segment).most_common(1)[0][0]] for segment in segments)

@@ -1,0 +1,65 @@
+"""How well a network reads, measured on words that it was not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from .decoding import greedy_decode
+from .words import Sample, SimpleWordsDataset, collate_fn, simple_collate_fn
+
+BATCH = 250
+
+
+def get_accuracy(model: nn.Module, dataset: Dataset[Sample]) -> float:
+    """Fraction of one-letter images whose lowest energy is that of their letter."""
+    hits: list[Tensor] = []
+    for images, targets in DataLoader(dataset, BATCH, collate_fn=simple_collate_fn):
+        hits.append(_energies(model, images)[:, 0].argmin(1).cpu() == targets)
+    return torch.cat(hits).double().mean().item()
+
+
+def read_words(model: nn.Module, dataset: Dataset[Sample]) -> list[tuple[str, str]]:
+    """Each word of a dataset and what the network reads in its image, by :func:`ebm_ocr.greedy_decode`."""
+    texts: list[str] = []
+    readings: list[str] = []
+    for samples in DataLoader(dataset, BATCH, collate_fn=list):
+        batch = collate_fn(samples)
+        texts += [text for _, text in samples]
+        readings += greedy_decode(_energies(model, batch.images), batch.window_lengths)
+    return list(zip(texts, readings))
+
+
+def get_word_accuracy(model: nn.Module, dataset: Dataset[Sample]) -> float:
+    """Fraction of words read exactly: every letter right, none missing, none added."""
+    pairs = read_words(model, dataset)
+    return sum(text == reading for text, reading in pairs) / len(pairs)
+
+
+def accuracy_by_length(
+    model: nn.Module, lengths: Iterable[int] = range(2, 13), words: int = 500, seed: int = 10_000
+) -> dict[int, float]:
+    """Exact-match accuracy on fresh random words of each length, shifted at random, a third with a doubled letter.
+
+    The words come from seeds that training never uses: ``seed + length``, while training draws from seeds below 10,000.
+    """
+    return {
+        length: get_word_accuracy(
+            model, SimpleWordsDataset(length, words, jitter=True, doubled=1 / 3, seed=seed + length)
+        )
+        for length in lengths
+    }
+
+
+@torch.no_grad()
+def _energies(model: nn.Module, images: Tensor) -> Tensor:
+    """Energies of a batch with the network in evaluation mode, on its device; the mode is put back."""
+    was_training = model.training
+    model.eval()
+    try:
+        return model(images.to(next(model.parameters()).device))
+    finally:
+        model.train(was_training)

@@ -1,0 +1,1 @@
+"""The recurrences behind ``ebm_ocr.alignment``, which validates and chooses; call that instead."""
