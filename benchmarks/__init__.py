@@ -1,0 +1,1 @@
+"""Measurements that README and notebook quote; each module is a command, ``python -m benchmarks.NAME``."""

@@ -1,0 +1,354 @@
+"""The engine against the enumeration of all paths, and what it promises at the edges."""
+
+import math
+
+import pytest
+import torch
+from conftest import optional_paths, required_paths, softmin
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.autograd import gradcheck, gradgradcheck
+
+from ebm_ocr import (
+    BETWEEN,
+    build_ce_matrix,
+    build_path_matrix,
+    find_path,
+    free_energy,
+    path_cross_entropy,
+    path_energy,
+    posterior,
+    viterbi,
+)
+
+SHAPES = [(windows, symbols) for windows in range(1, 9) for symbols in range(1, min(windows, 5) + 1)]
+BETAS = [0.3, 1.0, 5.0, math.inf]
+CLASSES = 5
+GAP = CLASSES - 1
+
+
+def draw(*shape, seed=0, dtype=torch.float64):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def columns(matrix):
+    """A path matrix (L, T) as the energies of one sample whose classes are the target indices."""
+    return matrix[None], torch.arange(matrix.shape[1])[None]
+
+
+@pytest.mark.parametrize(("windows", "symbols"), SHAPES)
+def test_enumerator_finds_every_path(windows, symbols):
+    paths = list(required_paths(windows, symbols))
+    assert len({tuple(path) for path in paths}) == len(paths) == math.comb(windows - 1, symbols - 1)
+
+
+@pytest.mark.parametrize(("windows", "symbols"), SHAPES)
+def test_best_path_against_enumeration(windows, symbols):
+    matrix = draw(windows, symbols, seed=windows)
+    best = min(required_paths(windows, symbols), key=lambda path: path_energy(matrix, path))
+    energy, points, dp = find_path(matrix)
+    assert [j for _, j in points] == best
+    assert [i for i, _ in points] == list(range(windows))
+    torch.testing.assert_close(energy, path_energy(matrix, best))
+    torch.testing.assert_close(energy, dp[-1, -1])
+    aligned = viterbi(*columns(matrix))
+    assert aligned.path.tolist() == [best]
+    torch.testing.assert_close(aligned.free_energy[0], energy)
+
+
+@pytest.mark.parametrize(("windows", "symbols"), SHAPES)
+def test_dp_table_against_enumeration(windows, symbols):
+    matrix = draw(windows, symbols)
+    dp = find_path(matrix).dp
+    for i in range(windows):
+        for j in range(symbols):
+            paths = list(required_paths(i + 1, j + 1)) if j <= i else []
+            lowest = min((path_energy(matrix[: i + 1, : j + 1], p).item() for p in paths), default=math.inf)
+            assert dp[i, j].item() == pytest.approx(lowest)
+
+
+@pytest.mark.parametrize("beta", BETAS)
+@pytest.mark.parametrize(("windows", "symbols"), SHAPES)
+def test_free_energy_against_enumeration(windows, symbols, beta):
+    matrix = draw(windows, symbols)
+    every = [path_energy(matrix, path) for path in required_paths(windows, symbols)]
+    torch.testing.assert_close(free_energy(*columns(matrix), beta=beta)[0], softmin(every, beta))
+
+
+@pytest.mark.parametrize("beta", BETAS)
+@pytest.mark.parametrize("letters", [[0], [0, 1], [0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 0]])
+@pytest.mark.parametrize("windows", range(1, 8))
+def test_optional_separators_against_enumeration(windows, letters, beta):
+    energies = draw(1, windows, CLASSES, seed=windows)
+    every = [
+        energies[0, range(windows), [GAP if c == BETWEEN else c for c in path]].sum()
+        for path in optional_paths(windows, letters)
+    ]
+    targets = torch.tensor([letters])
+    if not every:
+        with pytest.raises(ValueError, match="no path exists"):
+            free_energy(energies, targets, beta=beta, separators="optional", separator=GAP)
+        return
+    found = free_energy(energies, targets, beta=beta, separators="optional", separator=GAP)[0]
+    torch.testing.assert_close(found, softmin(every, beta))
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_optional_separators_at_beta_1_are_ctc(data):
+    batch, windows, letters = (data.draw(st.integers(1, high)) for high in (5, 14, 5))
+    lengths = torch.tensor(data.draw(st.lists(st.integers(1, letters), min_size=batch, max_size=batch)))
+    seed = data.draw(st.integers(0, 10_000))
+    words = torch.randint(0, 3, (batch, letters), generator=torch.Generator().manual_seed(seed))  # doubles are common
+    repeats = torch.tensor([int((w[1:n] == w[: n - 1]).sum()) for w, n in zip(words, lengths.tolist())])
+    window_lengths = torch.tensor([data.draw(st.integers(1, windows)) for _ in range(batch)])
+    window_lengths = torch.maximum(window_lengths, lengths + repeats)
+    raw = draw(batch, int(window_lengths.max()), 27, seed=seed).requires_grad_()
+    log_probabilities = torch.log_softmax(-raw, 2)
+    spelled = torch.stack([words, torch.full_like(words, BETWEEN)], 2).flatten(1)
+    ctc = torch.nn.functional.ctc_loss(
+        log_probabilities.transpose(0, 1), words, window_lengths, lengths, blank=BETWEEN, reduction="none"
+    )
+    for targets, target_lengths in ((words, lengths), (spelled, 2 * lengths)):
+        ours = free_energy(-log_probabilities, targets, window_lengths, target_lengths, 1.0, "optional")
+        torch.testing.assert_close(ours, ctc)
+        gradients = [torch.autograd.grad(f.sum(), raw, retain_graph=True)[0] for f in (ours, ctc)]
+        torch.testing.assert_close(*gradients)
+
+
+def test_ties_stay():
+    assert find_path(torch.zeros(5, 3)).points == [(0, 0), (1, 1), (2, 2), (3, 2), (4, 2)]
+    assert viterbi(*columns(torch.zeros(5, 3))).path.tolist() == [[0, 1, 2, 2, 2]]
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=50, deadline=None)
+def test_ties_in_batches_are_those_of_find_path(seed):
+    generator = torch.Generator().manual_seed(seed)
+    matrix = torch.randint(0, 2, (8, 4), generator=generator).float()
+    points = find_path(matrix).points
+    assert viterbi(*columns(matrix)).path[0].tolist() == [j for _, j in points]
+
+
+@given(st.integers(0, 10_000), st.sampled_from(BETAS), st.sampled_from(["required", "optional"]))
+@settings(max_examples=60, deadline=None)
+def test_padding_changes_no_bit_and_a_sample_alone_is_as_in_a_batch(seed, beta, separators):
+    generator = torch.Generator().manual_seed(seed)
+    energies = draw(4, 12, CLASSES, seed=seed).requires_grad_()
+    targets = torch.randint(0, GAP, (4, 5), generator=generator)
+    window_lengths, target_lengths = torch.tensor([12, 9, 10, 11]), torch.tensor([5, 1, 3, 4])
+    options = {"beta": beta, "separators": separators, "separator": GAP}
+    whole = free_energy(energies, targets, window_lengths, target_lengths, **options)
+    (gradient,) = torch.autograd.grad(whole.sum(), energies)
+    for b, (windows, symbols) in enumerate(zip(window_lengths.tolist(), target_lengths.tolist())):
+        energies_other, targets_other = energies.detach().clone(), targets.clone()
+        energies_other[b, windows:] = math.nan
+        targets_other[b, symbols:] = -99
+        energies_other.requires_grad_()
+        other = free_energy(energies_other, targets_other, window_lengths, target_lengths, **options)
+        assert torch.equal(other, whole)
+        assert torch.equal(torch.autograd.grad(other.sum(), energies_other)[0], gradient)
+        alone = free_energy(energies[b : b + 1, :windows], targets[b : b + 1, :symbols], **options)
+        torch.testing.assert_close(alone[0], whole[b], rtol=1e-14, atol=1e-14)
+        assert (gradient[b, windows:] == 0).all()
+
+
+@pytest.mark.parametrize("separators", ["required", "optional"])
+@pytest.mark.parametrize("beta", [0.5, 1.0, 4.0])
+def test_gradients_are_those_of_finite_differences(separators, beta):
+    energies = draw(2, 6, CLASSES).requires_grad_()
+    targets, windows, symbols = torch.tensor([[0, 1, 1], [2, 0, 0]]), torch.tensor([6, 4]), torch.tensor([3, 2])
+
+    def function(energies):
+        return free_energy(energies, targets, windows, symbols, beta, separators, GAP)
+
+    assert gradcheck(function, energies)
+    assert gradgradcheck(function, energies)
+
+
+def test_gradient_of_viterbi_is_the_path():
+    matrix = draw(7, 3).requires_grad_()
+    for energy in (viterbi(*columns(matrix)).free_energy[0], free_energy(*columns(matrix))[0], find_path(matrix)[0]):
+        (gradient,) = torch.autograd.grad(energy, matrix)
+        expected = torch.zeros_like(matrix)
+        expected[tuple(zip(*find_path(matrix).points))] = 1
+        assert torch.equal(gradient, expected)
+
+
+@pytest.mark.parametrize("beta", BETAS)
+def test_posterior_is_the_gradient_and_its_rows_sum_to_one(beta):
+    energies, targets = draw(3, 9, CLASSES), torch.tensor([[0, 1, 2, 3]] * 3)
+    lengths = torch.tensor([9, 6, 4]), torch.tensor([4, 2, 4])
+    found = posterior(energies, targets, *lengths, beta=beta)
+    inside = torch.arange(9) < lengths[0][:, None]
+    torch.testing.assert_close(found.sum(2), inside.double())
+    matrix = build_path_matrix(energies, targets)
+    for b, (windows, symbols) in enumerate(zip(*(part.tolist() for part in lengths))):
+        every = list(required_paths(windows, symbols))
+        costs = torch.stack([path_energy(matrix[b, :windows, :symbols], path) for path in every])
+        weights = (costs == costs.min()).double() if math.isinf(beta) else torch.softmax(-beta * costs, 0)
+        expected = sum(w * torch.nn.functional.one_hot(torch.tensor(p), 4) for w, p in zip(weights, every))
+        torch.testing.assert_close(found[b, :windows], expected)
+
+
+@pytest.mark.parametrize("beta", BETAS)
+@pytest.mark.parametrize("separators", ["required", "optional"])
+def test_forbidden_cells_give_the_right_answer_and_no_nan(separators, beta):
+    energies = draw(1, 5, CLASSES)
+    energies[0, 2, 0] = math.inf
+    energies[0, 4, [0, 1]] = math.inf
+    energies.requires_grad_()
+    targets = torch.tensor([[0, 1, 0, GAP]])
+    value = free_energy(energies, targets, beta=beta, separators=separators, separator=GAP)
+    (gradient,) = torch.autograd.grad(value.sum(), energies)
+    if separators == "required":
+        paths = [[targets[0, t] for t in path] for path in required_paths(5, 4)]
+    else:
+        paths = [[GAP if c == BETWEEN else c for c in path] for path in optional_paths(5, [0, 1, 0])]
+    torch.testing.assert_close(value[0], softmin([energies[0, range(5), path].sum() for path in paths], beta))
+    assert gradient.isfinite().all()
+    torch.testing.assert_close(gradient[0].sum(1), torch.ones(5, dtype=torch.float64))
+    assert gradient[0, 2, 0] == gradient[0, 4, 0] == 0
+
+
+@pytest.mark.parametrize("beta", BETAS)
+@pytest.mark.parametrize("separators", ["required", "optional"])
+def test_sample_without_a_finite_path_is_inf_with_zero_gradient_and_spares_the_others(separators, beta):
+    energies = draw(2, 5, CLASSES)
+    energies[0, 3] = math.inf
+    energies.requires_grad_()
+    targets = torch.tensor([[0, GAP], [0, GAP]])
+    value = free_energy(energies, targets, beta=beta, separators=separators, separator=GAP)
+    assert value[0] == math.inf
+    assert value[1].isfinite()
+    (gradient,) = torch.autograd.grad(value[value.isfinite()].sum(), energies)
+    assert (gradient[0] == 0).all()
+    assert gradient.isfinite().all()
+    path = viterbi(energies, targets).path[0].tolist()
+    assert path in list(required_paths(5, 2))
+
+
+def test_large_beta_tends_to_viterbi():
+    energies, targets = draw(4, 10, CLASSES), torch.tensor([[0, 1, 2]] * 4)
+    exact = viterbi(energies, targets).free_energy
+    gaps = [(exact - free_energy(energies, targets, beta=beta)).max().item() for beta in (1, 10, 100, 1000)]
+    assert gaps == sorted(gaps, reverse=True)
+    assert 0 <= gaps[-1] < 1e-2 < gaps[0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_narrow_floats_keep_their_type_and_are_summed_wider(dtype):
+    energies = draw(2, 300, CLASSES).to(dtype)
+    targets = torch.tensor([[0, 1, 2]] * 2)
+    for beta in (1.0, math.inf):
+        found = free_energy(energies, targets, beta=beta)
+        assert found.dtype == dtype
+        torch.testing.assert_close(found, free_energy(energies.double(), targets, beta=beta).to(dtype))
+
+
+def test_matrices_against_the_obvious_loop():
+    energies = draw(2, 4, CLASSES).requires_grad_()
+    targets = torch.tensor([[3, 0, 4], [1, 1, 2]], dtype=torch.int32)
+    matrix, ce = build_path_matrix(energies, targets), build_ce_matrix(energies, targets)
+    assert matrix.shape == ce.shape == (2, 4, 3)
+    for b in range(2):
+        for i in range(4):
+            for j in range(3):
+                target = targets[b, j].long()
+                assert matrix[b, i, j] == energies[b, i, target]
+                expected = torch.nn.functional.cross_entropy(-energies[b, i], target)
+                torch.testing.assert_close(ce[b, i, j], expected)
+    assert torch.autograd.grad(ce.sum(), energies)[0].abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    "path",
+    [[0, 0, 1], [0, 1, 1, 1, 2], [1, 1, 1, 2], [0, 0, 1, 1], [0, 0, 2, 2], [0, 1, 0, 2], [0.0, 0.0, 1.0, 2.0], []],
+)
+def test_what_is_no_path_costs_two_to_the_thirty(path):
+    assert path_energy(torch.zeros(4, 3), path).item() == 2**30
+
+
+def test_path_energy_is_the_sum_of_its_cells_and_differentiable():
+    matrix = draw(4, 3).requires_grad_()
+    energy = path_energy(matrix, [0, 1, 1, 2])
+    torch.testing.assert_close(energy, matrix[0, 0] + matrix[1, 1] + matrix[2, 1] + matrix[3, 2])
+    assert torch.autograd.grad(energy, matrix)[0].sum() == 4
+
+
+def test_path_cross_entropy_takes_cells_or_a_batch_of_indices():
+    ce = draw(2, 4, 3)
+    aligned = torch.tensor([[0, 1, 1, 2], [0, 1, -1, -1]])
+    batch = path_cross_entropy(ce, aligned)
+    torch.testing.assert_close(batch[0], path_cross_entropy(ce[0], [(0, 0), (1, 1), (2, 1), (3, 2)]))
+    torch.testing.assert_close(batch[1], ce[1, 0, 0] + ce[1, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [([(0, 3)], "cells"), ([0, 1], "expected an"), (torch.zeros(2, 4, dtype=torch.long), "expected")],
+)
+def test_path_cross_entropy_refuses_other_paths(path, message):
+    with pytest.raises(ValueError, match=message):
+        path_cross_entropy(torch.zeros(4, 3), path)
+
+
+ENERGIES, TARGETS = torch.zeros(2, 6, CLASSES), torch.tensor([[0, 1], [2, 3]])
+
+
+@pytest.mark.parametrize("function", [viterbi, free_energy, posterior])
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((ENERGIES.long(), TARGETS), TypeError, "int64"),
+        (([[0.0]], TARGETS), TypeError, "list"),
+        ((ENERGIES[0], TARGETS), ValueError, r"\(B, L, C\)"),
+        ((ENERGIES[:0], TARGETS[:0]), ValueError, r"\(0, 6, 5\)"),
+        ((ENERGIES[:, :0], TARGETS), ValueError, r"\(2, 0, 5\)"),
+        ((ENERGIES.index_fill(1, torch.tensor([3]), math.nan), TARGETS), ValueError, "NaN"),
+        ((ENERGIES.index_fill(1, torch.tensor([3]), -math.inf), TARGETS), ValueError, "-inf"),
+        ((ENERGIES, TARGETS.float()), TypeError, "float32"),
+        ((ENERGIES, TARGETS[0]), ValueError, r"targets \(2, T\)"),
+        ((ENERGIES, TARGETS[:1]), ValueError, r"targets \(2, T\)"),
+        ((ENERGIES, TARGETS[:, :0]), ValueError, r"targets \(2, T\)"),
+        ((ENERGIES, TARGETS + 2), ValueError, "below 5, got 2..5"),
+        ((ENERGIES, TARGETS - 1), ValueError, "got -1..2"),
+        ((ENERGIES, TARGETS, torch.tensor([6])), ValueError, r"window_lengths \(2,\), got \(1,\)"),
+        ((ENERGIES, TARGETS, torch.tensor([6, 7])), ValueError, "window_lengths in 1..6"),
+        ((ENERGIES, TARGETS, torch.tensor([6, 0])), ValueError, "window_lengths in 1..6"),
+        ((ENERGIES, TARGETS, torch.tensor([6.0, 6.0])), TypeError, "integer window_lengths"),
+        ((ENERGIES, TARGETS, None, torch.tensor([2, 3])), ValueError, "target_lengths in 1..2"),
+        ((ENERGIES, TARGETS, None, torch.tensor([0, 2])), ValueError, "target_lengths in 1..2"),
+        ((ENERGIES, TARGETS, torch.tensor([6, 1])), ValueError, "sample 1 has 1 windows, its target needs 2"),
+    ],
+)
+def test_bad_input_is_refused(function, arguments, error, message):
+    with pytest.raises(error, match=message):
+        function(*arguments)
+
+
+@pytest.mark.parametrize("options", [{"beta": 0}, {"beta": -1}, {"beta": math.nan}, {"separators": "some"}])
+def test_bad_options_are_refused(options):
+    with pytest.raises(ValueError, match="expected"):
+        free_energy(ENERGIES, TARGETS, **options)
+
+
+def test_separator_that_is_no_class_is_refused():
+    with pytest.raises(ValueError, match="separator"):
+        free_energy(ENERGIES, TARGETS, separators="optional", separator=CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "error", "message"),
+    [
+        (torch.zeros(3), ValueError, r"\(L, T\)"),
+        (torch.zeros(0, 3), ValueError, r"\(0, 3\)"),
+        (torch.zeros(2, 3), ValueError, "2 windows for 3 symbols"),
+        (torch.tensor([[math.nan]]), ValueError, "NaN"),
+        (torch.zeros(3, 3, dtype=torch.long), TypeError, "int64"),
+        ("pm", TypeError, "str"),
+    ],
+)
+def test_find_path_refuses_what_is_no_path_matrix(matrix, error, message):
+    with pytest.raises(error, match=message):
+        find_path(matrix)

@@ -1,0 +1,49 @@
+"""Accuracy counts whole words, on words that training cannot draw."""
+
+import pytest
+import torch
+from torch import nn
+
+from ebm_ocr import SimpleNet, SimpleWordsDataset, accuracy_by_length, get_accuracy, get_word_accuracy, read_words
+
+
+class Always(nn.Module):
+    """Reads the same class everywhere, then separators."""
+
+    def __init__(self, letter):
+        super().__init__()
+        self.letter = nn.Parameter(torch.tensor(float(letter)))
+
+    def forward(self, images):
+        energies = torch.zeros(images.shape[0], 30, 27)
+        energies[:, 0, int(self.letter)] = -1
+        energies[:, 1:, 26] = -1
+        return energies
+
+
+def test_one_letter_accuracy_is_the_fraction_of_right_letters():
+    letters = SimpleWordsDataset(1, 200, seed=0)
+    share = sum(text == "e" for _, text in letters) / 200
+    assert 0 < share < 1
+    assert get_accuracy(Always(4), letters) == pytest.approx(share)
+
+
+def test_word_accuracy_counts_only_exact_words():
+    words = SimpleWordsDataset(2, 50, seed=0)
+    assert get_word_accuracy(Always(4), words) == 0.0
+    assert {reading for _, reading in read_words(Always(4), words)} == {"e"}
+
+
+def test_mode_of_the_network_is_put_back():
+    model = SimpleNet().train()
+    get_accuracy(model, SimpleWordsDataset(1, 2))
+    assert model.training
+
+
+@pytest.mark.slow
+def test_recipe_reads_99_percent_of_fresh_words_of_every_length(trained):
+    model, history = trained
+    accuracy = accuracy_by_length(model)
+    assert list(accuracy) == list(range(2, 13))
+    assert min(accuracy.values()) >= 0.99, accuracy
+    assert history.accuracy[-1] > 0.99

@@ -1,0 +1,67 @@
+"""The order of the modules, and what importing costs."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ebm_ocr
+
+PACKAGE = Path(ebm_ocr.__file__).parent
+ORDER = {
+    "alphabet": set(),
+    "windows": set(),
+    "words": {"alphabet", "windows"},
+    "network": {"alphabet", "windows"},
+    "validation": set(),
+    "kernels": set(),
+    "graphs": {"alphabet", "kernels"},
+    "alignment": {"alphabet", "kernels", "validation"},
+    "losses": {"alignment"},
+    "decoding": {"alphabet"},
+    "training": {"alignment", "decoding", "network", "words"},
+    "evaluation": {"decoding", "words"},
+    "plots": {"alphabet", "windows", "graphs", "training"},
+}
+
+
+def imported(path):
+    """Modules of the package that a file imports."""
+    nodes = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom) and n.level]
+    names = [n.module.split(".")[0] if n.module else n.names[0].name for n in nodes]
+    return set(names)
+
+
+@pytest.mark.parametrize("module", sorted(ORDER))
+def test_data_flows_in_one_direction(module):
+    path = PACKAGE / module
+    files = path.glob("*.py") if path.is_dir() else [path.with_suffix(".py")]
+    for file in files:
+        assert imported(file) <= ORDER[module]
+
+
+def test_every_module_is_in_the_order():
+    found = {path.stem for path in PACKAGE.iterdir() if path.name not in ("__init__.py", "__pycache__")}
+    assert found == set(ORDER)
+
+
+@pytest.mark.parametrize("name", ebm_ocr.__all__)
+def test_public_name_is_there_and_documented(name):
+    value = getattr(ebm_ocr, name)
+    assert name in dir(ebm_ocr)
+    if callable(value):
+        assert value.__doc__
+
+
+def test_other_names_are_attribute_errors():
+    with pytest.raises(AttributeError, match="nothing_here"):
+        _ = ebm_ocr.nothing_here
+
+
+def test_import_loads_no_heavy_module():
+    code = "import sys, ebm_ocr; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "ebm_ocr" in loaded
+    assert not {"torch", "torchvision", "matplotlib", "PIL"} & set(loaded)

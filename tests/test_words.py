@@ -1,0 +1,183 @@
+"""Rendering, random words, batches."""
+
+from itertools import pairwise
+
+import matplotlib.font_manager
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from ebm_ocr import BETWEEN, HEIGHT, SimpleWordsDataset, collate_fn, count_windows, default_font, simple_collate_fn
+
+
+def ink_columns(image):
+    return image.sum(0).nonzero()[:, 0]
+
+
+def test_default_image_has_18_pixels_a_letter_and_ink_is_1():
+    image = SimpleWordsDataset(1).draw_text("hello")
+    assert image.shape == (HEIGHT, 90)
+    assert image.dtype == torch.float32
+    assert image.min() == 0
+    assert 0.9 < image.max() <= 1
+    assert image.mean() < 0.3
+
+
+def test_count_windows():
+    assert count_windows(18) == 1
+    assert count_windows(torch.tensor([18, 19, 20, 36])).tolist() == [1, 1, 2, 10]
+
+
+def test_items_are_words_of_exactly_max_length_by_default():
+    samples = list(SimpleWordsDataset(4, 30, seed=0))
+    assert len(samples) == 30
+    assert {len(text) for _, text in samples} == {4}
+    assert all(image.shape == (32, 72) for image, _ in samples)
+
+
+def test_min_length_draws_every_length():
+    assert {len(text) for _, text in SimpleWordsDataset(5, 100, min_length=2, seed=0)} == {2, 3, 4, 5}
+
+
+def test_doubled_makes_that_part_of_the_words_double():
+    words = [text for _, text in SimpleWordsDataset(6, 60, doubled=0.5, seed=0)]
+    assert all(any(a == b for a, b in pairwise(word)) for word in words[:30])
+    assert not all(any(a == b for a, b in pairwise(word)) for word in words[30:])
+
+
+def test_same_seed_same_items_in_any_order_and_in_workers():
+    first, second = (SimpleWordsDataset(3, 12, jitter=True, noise=True, seed=5) for _ in range(2))
+    backwards = [second[i] for i in reversed(range(12))][::-1]
+    [in_worker] = DataLoader(second, 12, num_workers=1, collate_fn=list)
+    for (image, text), *others in zip(first, backwards, in_worker):
+        assert all(torch.equal(image, other) and text == name for other, name in others)
+
+
+def test_other_seeds_and_default_seeds_give_other_words():
+    texts = [[text for _, text in SimpleWordsDataset(5, 10, seed=seed)] for seed in (0, 1, None, None)]
+    assert len({tuple(words) for words in texts}) == 4
+
+
+def test_jitter_shifts_right_by_0_to_7_pixels():
+    words = SimpleWordsDataset(2, seed=0)
+    still = ink_columns(words.draw_text("on"))
+    shifts = {int((ink_columns(words.draw_text("on", jitter=True)) - still).unique()) for _ in range(200)}
+    assert shifts == set(range(8))
+
+
+def test_jitter_never_cuts_a_letter():
+    words = SimpleWordsDataset(1, seed=0)
+    for letter in "mw":
+        ink = len(ink_columns(words.draw_text(letter)))
+        assert all(len(ink_columns(words.draw_text(letter, jitter=True))) == ink for _ in range(50))
+
+
+def test_noise_sets_a_tenth_of_the_pixels():
+    words = SimpleWordsDataset(1, seed=0)
+    clean, noisy = words.draw_text("q" * 20), words.draw_text("q" * 20, noise=True)
+    changed = noisy != clean
+    assert 0.08 < changed.float().mean() < 0.12
+    assert (noisy[changed] == 1).all()
+
+
+@pytest.mark.parametrize("name", ["STIXGeneral.ttf", "cmr10.ttf", "DejaVuSans-Bold.ttf"])
+def test_any_font_by_path(name):
+    path = default_font().with_name(name)
+    image = SimpleWordsDataset(1, font=path).draw_text("wombat")
+    assert not torch.equal(image, SimpleWordsDataset(1).draw_text("wombat"))
+    assert len(collate_fn([(image, "wombat")]).images) == 1
+
+
+def test_wide_font_widens_the_image_instead_of_cutting_it():
+    wide = SimpleWordsDataset(1, font=default_font().with_name("DejaVuSans-Bold.ttf"), font_size=24)
+    image = wide.draw_text("wwwwww")
+    assert image.shape[1] > 18 * 6
+    assert ink_columns(image).max() < image.shape[1]
+
+
+def test_missing_font(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"gone\.ttf"):
+        SimpleWordsDataset(1, font=tmp_path / "gone.ttf")
+
+
+def test_broken_font(tmp_path):
+    (tmp_path / "broken.ttf").write_bytes(b"not a font")
+    with pytest.raises(ValueError, match=r"broken\.ttf"):
+        SimpleWordsDataset(1, font=tmp_path / "broken.ttf")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_length": 0}, "min_length"),
+        ({"max_length": 3, "min_length": 4}, "min_length"),
+        ({"max_length": 3, "len": 0}, "len"),
+        ({"max_length": 3, "doubled": 1.5}, "doubled"),
+        ({"max_length": 1, "doubled": 0.5}, "min_length >= 2"),
+        ({"max_length": 1, "font_size": 0}, "font size"),
+    ],
+)
+def test_bad_options_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        SimpleWordsDataset(**options)
+
+
+def test_index_past_the_end():
+    with pytest.raises(IndexError):
+        SimpleWordsDataset(1, 3)[3]
+
+
+def test_too_narrow_for_the_ink():
+    with pytest.raises(ValueError, match="'hello', got 40"):
+        SimpleWordsDataset(1).draw_text("hello", 40)
+
+
+def test_too_few_windows_names_word_windows_and_need():
+    small = SimpleWordsDataset(1, font_size=6)
+    with pytest.raises(ValueError, match="'hello' has 2 windows, but its 10 symbols"):
+        small.draw_text("hello", 20)
+
+
+def test_too_high_font():
+    with pytest.raises(ValueError, match="32 px high"):
+        SimpleWordsDataset(1, font_size=60).draw_text("gh")
+
+
+@pytest.mark.parametrize("word", ["", "Ab", "\u00e9"])
+def test_bad_words_are_refused(word):
+    with pytest.raises(ValueError, match="expected"):
+        SimpleWordsDataset(1).draw_text(word)
+
+
+def test_single_letters_are_batched_with_their_classes():
+    images, targets = simple_collate_fn(list(SimpleWordsDataset(1, 5, seed=0)))
+    assert images.shape == (5, 1, 32, 18)
+    assert [chr(97 + target) for target in targets] == [text for _, text in SimpleWordsDataset(1, 5, seed=0)]
+
+
+def test_words_are_padded_with_background_and_separators_and_know_their_lengths():
+    words = SimpleWordsDataset(1)
+    batch = collate_fn([(words.draw_text("ab"), "ab"), (words.draw_text("hello"), "hello")])
+    assert batch.images.shape == (2, 1, 32, 90)
+    assert batch.images[0, :, :, 36:].sum() == 0
+    assert batch.targets[0].tolist() == [0, 26, 1, 26] + 6 * [BETWEEN]
+    assert batch.window_lengths.tolist() == [count_windows(36), count_windows(90)]
+    assert batch.target_lengths.tolist() == [4, 10]
+
+
+@pytest.mark.parametrize("collate", [simple_collate_fn, collate_fn])
+def test_batch_of_zero_words(collate):
+    with pytest.raises(ValueError, match="at least one"):
+        collate([])
+
+
+def test_words_that_cannot_be_batched():
+    image = SimpleWordsDataset(1).draw_text("a")
+    with pytest.raises(ValueError, match="one letter, got 'ab'"):
+        simple_collate_fn([(image, "ab")])
+    with pytest.raises(ValueError, match="'a' has 1 windows, but its 2 symbols"):
+        collate_fn([(image, "a")])
+
+
+def test_default_font_comes_with_matplotlib():
+    assert matplotlib.font_manager.FontProperties(fname=default_font()).get_name() == "DejaVu Sans Mono"
