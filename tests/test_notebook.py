@@ -14,24 +14,9 @@ CODE = [cell for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
 SOURCE = "\n".join("".join(cell["source"]) for cell in CODE)
 PROSE = "\n".join("".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["cell_type"] == "markdown")
 CONTRACT = [
-    "SimpleWordsDataset",
-    "SimpleNet",
-    "cross_entropy",
-    "simple_collate_fn",
-    "train_model",
-    "get_accuracy",
-    "plot_energies",
-    "transform_word",
-    "build_path_matrix",
-    "build_ce_matrix",
-    "plot_pm",
-    "path_energy",
-    "find_path",
-    "path_cross_entropy",
-    "collate_fn",
-    "train_ebm_model",
-    "indices_to_str",
-    "train_gtn_model",
+    *("SimpleWordsDataset", "SimpleNet", "cross_entropy", "simple_collate_fn", "train_model", "get_accuracy"),
+    *("plot_energies", "transform_word", "build_path_matrix", "build_ce_matrix", "plot_pm", "path_energy", "find_path"),
+    *("path_cross_entropy", "collate_fn", "train_ebm_model", "indices_to_str", "train_gtn_model"),
 ]
 
 
