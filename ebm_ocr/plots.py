@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.patches import Arc
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from .alphabet import SYMBOLS
@@ -150,6 +151,7 @@ def plot_history(histories: Mapping[str, History], quantity: str = "loss", *, ax
     for (name, history), style in zip(histories.items(), ("-", "--", ":", "-.")):
         values = getattr(history, quantity)
         ax.plot(range(1, len(values) + 1), values, style, marker=".", label=name)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="pass over the words", ylabel=quantity.replace("_", " "))
     if len(histories) > 1:
         ax.legend()
