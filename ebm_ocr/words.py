@@ -69,6 +69,7 @@ def load_font(path: str, size: int = 20) -> ImageFont.FreeTypeFont:
         raise ValueError(f"expected a TrueType or OpenType font, could not read {path!r}: {error}") from error
 
 
+@lru_cache(maxsize=4096)  # a training renders the same words in every pass
 def _ink(text: str, font: ImageFont.FreeTypeFont) -> Image.Image:
     """The word as a picture ``HEIGHT`` px high and as wide as its ink reaches, the line's box centred vertically."""
     ascent, descent = font.getmetrics()
