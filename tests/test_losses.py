@@ -1,9 +1,20 @@
 """Losses of the homework's training."""
 
+import math
+
 import pytest
 import torch
 
 from ebm_ocr import cross_entropy, forward_loss
+from ebm_ocr.losses import (
+    energy_loss,
+    hinge_loss,
+    log_loss,
+    nll_loss,
+    perceptron_loss,
+    simple_loss,
+    square_square_loss,
+)
 
 
 def test_cross_entropy_negates_energies_once():
@@ -46,3 +57,22 @@ def test_forward_loss_is_ctc():
         torch.log_softmax(-energies, 2).transpose(0, 1), letters, [8] * 3, [2] * 3, blank=26, reduction="none"
     )
     torch.testing.assert_close(forward_loss(energies, letters), ctc)
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        (energy_loss(torch.tensor(2.0)), 2.0),
+        (perceptron_loss(torch.tensor(2.0), torch.tensor(-1.0)), 3.0),
+        (hinge_loss(torch.tensor(2.0), torch.tensor(2.5)), 0.5),
+        (hinge_loss(torch.tensor(2.0), torch.tensor(3.5)), 0.0),
+        (log_loss(torch.tensor(2.0), torch.tensor(5.0)), math.log1p(math.exp(-3))),
+        (log_loss(torch.tensor(500.0), torch.tensor(0.0)), 500.0),
+        (simple_loss(torch.tensor(2.0), torch.tensor(-0.5)), 3.5),
+        (simple_loss(torch.tensor(-2.0), torch.tensor(1.5)), 0.0),
+        (square_square_loss(torch.tensor(2.0), torch.tensor(-0.5)), 4 + 2.25),
+        (nll_loss(torch.tensor(2.0), torch.tensor(3.0), beta=2.0), 3.5),
+    ],
+)
+def test_losses_of_energies_have_their_closed_forms(loss, expected):
+    assert loss.item() == pytest.approx(expected)
