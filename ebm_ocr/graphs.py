@@ -86,7 +86,7 @@ def intersect(first: Graph, second: Graph) -> Graph:
 
     Only nodes on a way from a start to an accept are kept.
     """
-    arcs_of = [[] for _ in range(second.nodes)]  # type: list[list[int]]
+    arcs_of: list[list[int]] = [[] for _ in range(second.nodes)]
     for arc, source in enumerate(second.sources):
         arcs_of[source].append(arc)
     reached = {(a, b): None for a in first.starts for b in second.starts}
