@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+export NET_ID
 
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and f"Python 3.10 or newer is needed, this is {sys.version.split()[0]}: set PYTHON=...")'
@@ -20,14 +21,24 @@ test: $(READY)  ## run the tests, with coverage of the package
 	$(BIN)/python -m pytest --cov --cov-report=term
 lab: $(READY)  ## open the notebook in JupyterLab
 	$(BIN)/jupyter lab hw4_impl.ipynb
+theory: $(READY)  ## draw the figures and compile theory/hw4_theory.pdf
+	@command -v latexmk >/dev/null && command -v pdflatex >/dev/null || { echo "LaTeX is missing. Debian: apt install latexmk texlive-latex-recommended texlive-fonts-recommended; macOS: brew install --cask mactex-no-gui; Windows: MiKTeX and Strawberry Perl, from their sites"; exit 1; }
+	$(BIN)/python theory/figures.py
+	latexmk -cd -g -pdf -quiet -interaction=nonstopmode -halt-on-error theory/hw4_theory.tex
+	@! grep -nE "Warning|Overfull|Underfull|undefined" theory/hw4_theory.log
+submission: $(READY)  ## NET_ID=abc123: pack abc123.zip, after running its notebook alone
+	@$(BIN)/python tools/submission.py --check "$$NET_ID"
+	$(MAKE) theory
+	$(BIN)/python tools/submission.py "$$NET_ID"
 check: $(READY)  ## lint, format check and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 clean:  ## remove what the other commands made, the environment too
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	cd theory && rm -rf figures *.aux *.log *.out *.fls *.fdb_latexmk
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 20
 
-.PHONY: setup notebook test lab check clean help
+.PHONY: setup notebook test lab theory submission check clean help

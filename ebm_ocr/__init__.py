@@ -39,7 +39,17 @@ _HOMES = {
         "posterior",
         "viterbi",
     ),
-    "losses": ("cross_entropy", "forward_loss"),
+    "losses": (
+        "cross_entropy",
+        "energy_loss",
+        "forward_loss",
+        "hinge_loss",
+        "log_loss",
+        "nll_loss",
+        "perceptron_loss",
+        "simple_loss",
+        "square_square_loss",
+    ),
     "decoding": ("greedy_decode",),
     "training": (
         "History",

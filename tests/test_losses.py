@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
-from ebm_ocr import cross_entropy, forward_loss
-from ebm_ocr.losses import (
+from ebm_ocr import (
+    cross_entropy,
     energy_loss,
+    forward_loss,
     hinge_loss,
     log_loss,
     nll_loss,

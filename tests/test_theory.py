@@ -1,0 +1,362 @@
+"""Every formula of theory/hw4_theory.pdf, named after the answer that states it, and what its figures claim."""
+
+import math
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from pypdf import PdfReader
+from torch.func import functional_call
+
+from ebm_ocr.losses import hinge_loss, log_loss, nll_loss, perceptron_loss, simple_loss, square_square_loss
+from theory import figures
+
+PDF = Path(__file__).parents[1] / "theory" / "hw4_theory.pdf"
+ANSWERS = [
+    *(f"1.1({letter})" for letter in "abcdefgh"),
+    *(f"1.2({number})" for number in ("i", "ii", "iii", "iv")),
+    *(f"1.3({part})" for part in ("a", "b", "c", "d)(i", "d)(ii", "d)(iii")),
+]
+BETAS = [0.3, 1.0, 4.0]
+MARGIN = 1.5
+
+
+@pytest.fixture(autouse=True)
+def _double():
+    """Theory is checked in float64, from one seed."""
+    torch.manual_seed(0)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def energies_of(weights, answers):
+    """F_W(x, y') of several answers for one x, by a small network whose parameters are the column W."""
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
+    shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    parts = weights[:, 0].split([math.prod(shape) for shape in shapes.values()])
+    named = {name: part.view(shape) for (name, shape), part in zip(shapes.items(), parts)}
+    return functional_call(model, named, (answers,))[:, 0]
+
+
+N = 3 * 4 + 4 + 4 + 1
+
+
+def row(scalar, weights):
+    """Derivative of a scalar with respect to the column W, in numerator layout: 1 x n."""
+    return torch.autograd.grad(scalar, weights, retain_graph=True)[0].T
+
+
+def gibbs(energies, beta):
+    """Equation (1), written out."""
+    return torch.exp(-beta * energies) / torch.exp(-beta * energies).sum()
+
+
+@pytest.mark.parametrize("beta", BETAS)
+def test_1_1c_gibbs_is_a_distribution_that_prefers_low_energy(beta):
+    energies = 3 * torch.randn(9)
+    probability = gibbs(energies, beta)
+    torch.testing.assert_close(probability.sum(), torch.tensor(1.0))
+    assert (probability > 0).all()
+    assert probability.argsort(descending=True).tolist() == energies.argsort().tolist()
+    torch.testing.assert_close(gibbs(energies + 7, beta), probability)
+
+
+def test_1_1c_gibbs_from_uniform_to_one_hot():
+    energies = torch.randn(9)
+    torch.testing.assert_close(gibbs(energies, 1e-9), torch.full((9,), 1 / 9))
+    assert gibbs(torch.linspace(-1, 1, 9).flip(0), 100.0)[-1] > 1 - 1e-6
+
+
+@pytest.fixture(scope="module")
+def collapsed():
+    return figures.train_collapse(contrastive=False), figures.train_collapse(contrastive=True)
+
+
+def test_1_1e_figure_1_positives_only_collapse(collapsed):
+    flat, shaped = collapsed
+    assert flat.surface.max() < 0.05
+    assert flat.on_data[-1] < shaped.on_data[-1] / 1000  # better where the data are, and useless
+    assert flat.off_data[-1] < 0.01
+
+
+def test_1_1e_figure_1_negatives_keep_the_wrong_answers_up(collapsed):
+    _, shaped = collapsed
+    assert shaped.off_data[-1] > 10 * shaped.on_data[-1]
+    axis, column = figures.AXIS, (figures.AXIS - 0.0).abs().argmin()
+    valley = shaped.surface[column]  # x = 0: right answers are -1 and 1, wrong between
+    lowest_above = axis[axis > 0][valley[axis > 0].argmin()]
+    lowest_below = axis[axis < 0][valley[axis < 0].argmin()]
+    assert abs(lowest_above - 1) < 0.25
+    assert abs(lowest_below + 1) < 0.25
+    assert valley[axis.abs().argmin()] > 1
+
+
+def test_1_1e_a_regression_energy_cannot_be_flat():
+    prediction, answers = torch.randn(()), torch.randn(50)
+    assert ((answers - prediction).square() > 0).all()
+
+
+def test_1_1f_architecture_bounds_the_low_energy_space():
+    basis = torch.linalg.qr(torch.randn(6, 2))[0]
+    inside, outside = (basis @ torch.randn(2, 20)).T, torch.randn(20, 6)
+
+    def energy(y):
+        return (y - y @ basis @ basis.T).square().sum(1)
+
+    torch.testing.assert_close(energy(inside), torch.zeros(20))
+    assert (energy(outside) > 1e-3).all()
+
+
+@pytest.mark.parametrize("beta", BETAS)
+def test_1_1h_free_energy_lies_within_its_bounds(beta):
+    latent = 4 * torch.randn(200, 6)
+    free = -torch.logsumexp(-beta * latent, 1) / beta
+    assert (free <= latent.amin(1)).all()
+    assert (free >= latent.amin(1) - math.log(6) / beta).all()
+
+
+def test_1_1h_minimum_is_the_limit_of_marginalising():
+    latent = torch.randn(200, 6)
+    gaps = [(latent.amin(1) + torch.logsumexp(-beta * latent, 1) / beta).max() for beta in (1, 10, 100, 1000)]
+    assert gaps == sorted(gaps, reverse=True)
+    assert gaps[-1] < math.log(6) / 1000
+    answers = torch.randn(8, 6)  # G(x, y, z) for 8 answers
+    marginal = -torch.logsumexp(-1e4 * answers, 1) / 1e4
+    assert marginal.argmin() == answers.amin(1).argmin() == answers.argmin() // 6
+
+
+@pytest.mark.parametrize("beta", BETAS)
+def test_1_2_ii_each_line_of_the_derivation(beta):
+    energies, right = torch.randn(7), 3
+    lines = [
+        -gibbs(energies, beta)[right].log(),
+        -torch.exp(-beta * energies[right]).log() + torch.exp(-beta * energies).sum().log(),
+        beta * energies[right] + torch.exp(-beta * energies).sum().log(),
+        beta * nll_loss(energies[right], torch.logsumexp(-beta * energies, 0), beta),
+    ]
+    torch.testing.assert_close(torch.stack(lines), lines[0].expand(4))
+
+
+def test_1_2_ii_nll_tends_to_the_perceptron_loss():
+    energies, right = torch.randn(7), 3
+    perceptron = perceptron_loss(energies[right], energies.min())
+    gaps = [
+        nll_loss(energies[right], torch.logsumexp(-beta * energies, 0), beta) - perceptron
+        for beta in (1.0, 10.0, 100.0, 1000.0)
+    ]
+    assert gaps == sorted(gaps, reverse=True)
+    assert 0 <= gaps[-1] < 1e-3
+
+
+@pytest.mark.parametrize("beta", BETAS)
+def test_1_2_iii_gradient_of_nll(beta):
+    weights, answers, right = torch.randn(N, 1, requires_grad=True), torch.randn(6, 3), 2
+    energies = energies_of(weights, answers)
+    loss = nll_loss(energies[right], torch.logsumexp(-beta * energies, 0), beta)
+    rows = [row(energy, weights) for energy in energies]
+    expectation = sum(p * r for p, r in zip(gibbs(energies, beta), rows))
+    assert row(loss, weights).shape == (1, N)
+    torch.testing.assert_close(row(loss, weights), rows[right] - expectation)
+
+
+def test_1_2_iii_langevin_steps_sample_the_gibbs_distribution():
+    beta, rate = 2.0, 0.02
+    samples = torch.zeros(20_000)
+    for _ in range(500):  # energy y^2 / 2, whose Gibbs distribution is normal with variance 1 / beta
+        samples = samples - rate * samples + math.sqrt(2 * rate / beta) * torch.randn(20_000)
+    assert samples.mean().abs() < 0.02
+    assert samples.var().item() == pytest.approx(1 / beta, rel=0.05)
+
+
+@pytest.mark.parametrize("beta", BETAS)
+def test_1_2_iv_weights_never_vanish_and_sum_to_zero(beta):
+    energies, right = (3 * torch.randn(7)).requires_grad_(), 3
+    loss = nll_loss(energies[right], torch.logsumexp(-beta * energies, 0), beta)
+    (weights,) = torch.autograd.grad(loss, energies)
+    expected = -gibbs(energies.detach(), beta)
+    expected[right] += 1
+    torch.testing.assert_close(weights, expected)
+    assert weights[right] > 0
+    assert (weights[torch.arange(7) != right] < 0).all()
+    assert weights.sum().abs() < 1e-12
+    gaps = (energies - energies[right])[torch.arange(7) != right]
+    torch.testing.assert_close(loss, torch.log1p(torch.exp(-beta * gaps).sum()) / beta)
+
+
+def test_1_2_iv_figure_2_nll_digs_for_ever_and_the_hinge_stops():
+    nll = figures.gap(figures.sharpen("nll", 2000)[1])
+    hinge = figures.gap(figures.sharpen("hinge", 2000)[1])
+    assert (nll.diff() > 0).all()
+    assert (nll[2000] - nll[200]).item() == pytest.approx(math.log(10), rel=0.15)  # like the logarithm of the time
+    assert hinge[-1] == hinge[200]
+    assert MARGIN - 0.6 < hinge[-1] < 1.25
+
+
+def test_1_2_iv_nll_keeps_the_mean_of_a_free_table():
+    _, history = figures.sharpen("nll", 500)
+    torch.testing.assert_close(history.mean(1), history[0].mean().expand(501))
+    assert history[-1, 20] < history[100, 20] < history[0, 20]
+
+
+def contrastive_pair(good, bad):
+    """W, and energies of a right and a wrong answer moved to given levels, with their rows."""
+    weights = torch.randn(N, 1, requires_grad=True)
+    energies = energies_of(weights, torch.randn(2, 3))
+    energies = energies - energies.detach() + torch.tensor([good, bad])
+    return weights, *energies, row(energies[0], weights), row(energies[1], weights)
+
+
+SIDES = [(good, bad) for good in (-2.0, -0.1, 0.1, 3.0) for bad in (-1.0, 0.05, 1.4, 1.6, 4.0)]
+
+
+@pytest.mark.parametrize(("good", "bad"), SIDES)
+def test_1_1g_gradient_of_the_hinge_loss(good, bad):
+    weights, right, wrong, right_row, wrong_row = contrastive_pair(good, bad)
+    expected = float(MARGIN + good - bad > 0) * (right_row - wrong_row)
+    torch.testing.assert_close(row(hinge_loss(right, wrong, MARGIN), weights), expected)
+
+
+@pytest.mark.parametrize(("good", "bad"), SIDES)
+def test_1_3a_gradient_of_the_simple_loss(good, bad):
+    weights, right, wrong, right_row, wrong_row = contrastive_pair(good, bad)
+    expected = float(good > 0) * right_row - float(bad < MARGIN) * wrong_row
+    torch.testing.assert_close(row(simple_loss(right, wrong, MARGIN), weights), expected)
+
+
+@pytest.mark.parametrize(("good", "bad"), [(0.0, MARGIN), (0.0, 0.0), (2.0, MARGIN)])
+def test_1_3a_at_the_kinks_the_slope_is_taken_as_zero(good, bad):
+    weights, right, wrong, right_row, wrong_row = contrastive_pair(good, bad)
+    expected = float(good > 0) * right_row - float(bad < MARGIN) * wrong_row
+    torch.testing.assert_close(row(simple_loss(right, wrong, MARGIN), weights), expected)
+
+
+def test_1_3_every_number_from_0_to_1_is_a_subgradient_at_the_kink():
+    points = torch.linspace(-3, 3, 61)
+    for slope in (0.0, 0.3, 1.0):
+        assert (points.relu() >= slope * points).all()
+    for slope in (-0.1, 1.1):
+        assert not (points.relu() >= slope * points).all()
+
+
+@pytest.mark.parametrize(("good", "bad"), SIDES)
+def test_1_3b_gradient_of_the_log_loss(good, bad):
+    weights, right, wrong, right_row, wrong_row = contrastive_pair(good, bad)
+    expected = (right_row - wrong_row) / (1 + math.exp(bad - good))
+    torch.testing.assert_close(row(log_loss(right, wrong), weights), expected)
+    two = torch.stack([right, wrong]).detach()
+    torch.testing.assert_close(gibbs(two, 1.0)[1].item(), 1 / (1 + math.exp(bad - good)))
+
+
+@pytest.mark.parametrize(("good", "bad"), [*SIDES, (0.0, MARGIN), (0.0, 0.0), (2.0, MARGIN)])
+def test_1_3c_gradient_of_the_square_square_loss(good, bad):
+    weights, right, wrong, right_row, wrong_row = contrastive_pair(good, bad)
+    expected = 2 * max(0.0, good) * right_row - 2 * max(0.0, MARGIN - bad) * wrong_row
+    torch.testing.assert_close(row(square_square_loss(right, wrong, MARGIN), weights), expected)
+
+
+def test_1_3d_i_log_loss_is_nll_of_two_answers():
+    pair = torch.randn(100, 2)
+    torch.testing.assert_close(log_loss(pair[:, 0], pair[:, 1]), nll_loss(pair[:, 0], torch.logsumexp(-pair, 1)))
+
+
+def test_1_3d_i_simple_and_square_square_stop_and_nll_does_not():
+    good, bad = torch.tensor([-0.5, -3.0]), torch.tensor([2.0, 9.0])
+    for loss in (simple_loss, square_square_loss):
+        by_good, by_bad = figures.slope(lambda g, b, loss=loss: loss(g, b, MARGIN), good, bad)
+        assert not by_good.any()
+        assert not by_bad.any()
+    by_good, by_bad = figures.slope(log_loss, good, bad)
+    assert (by_good > 0).all()
+    assert (by_bad < 0).all()
+
+
+def test_1_3d_ii_log_loss_is_a_rounded_hinge():
+    difference = torch.linspace(-30, 30, 601)
+    loss, zero = log_loss(difference, torch.zeros(601)), torch.zeros(601)
+    assert (difference.relu() <= loss).all()
+    assert (loss <= difference.relu() + math.log(2) + 1e-12).all()
+    sharp = [log_loss(beta * (difference + MARGIN), zero) / beta for beta in (1, 10, 100)]
+    errors = [(value - hinge_loss(difference, zero, MARGIN)).abs().max() for value in sharp]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] <= math.log(2) / 100 + 1e-12
+
+
+@pytest.mark.parametrize("loss", [hinge_loss, log_loss])
+def test_1_3d_iii_hinge_and_log_see_the_gap_only(loss):
+    good, bad, level = torch.randn(3, 100)
+    torch.testing.assert_close(loss(good + level, bad + level), loss(good, bad))
+
+
+def test_1_3d_iii_table_1():
+    def weights(loss, good, bad):
+        by_good, by_bad = figures.slope(loss, torch.tensor(good), torch.tensor(bad))
+        return by_good.item(), -by_bad.item()
+
+    def with_margin(loss):
+        return lambda good, bad: loss(good, bad, MARGIN)
+
+    hinge, simple, square = map(with_margin, (hinge_loss, simple_loss, square_square_loss))
+    assert weights(hinge, 5.0, -5.0) == weights(hinge, 2.0, 2.0) == (1, 1)
+    assert weights(hinge, 0.0, MARGIN) == weights(hinge, -5.0, 5.0) == (0, 0)
+    assert weights(log_loss, 9.0, -9.0) == pytest.approx((1, 1))
+    assert weights(log_loss, 2.0, 2.0) == (0.5, 0.5)
+    assert weights(log_loss, -9.0, 9.0) == pytest.approx((math.exp(-18), math.exp(-18)), rel=1e-6)
+    assert weights(square, 3.0, -2.0) == (2 * 3, 2 * (MARGIN + 2))
+    for tie in torch.linspace(-3, 4, 57).tolist():
+        assert max(weights(simple, tie, tie)) == 1
+        assert sum(weights(square, tie, tie)) >= 2 * MARGIN - 1e-12
+    assert weights(simple, -1.0, 2.0) == weights(square, -1.0, 2.0) == (0, 0)
+
+
+def test_table_1_nll_shares_one_weight_among_the_wrong_answers():
+    energies = (2 * torch.randn(6)).requires_grad_()
+    (weights,) = torch.autograd.grad(nll_loss(energies[0], torch.logsumexp(-energies, 0)), energies)
+    torch.testing.assert_close(weights[0], 1 - gibbs(energies.detach(), 1.0)[0])
+    torch.testing.assert_close(-weights[1:].sum(), weights[0])
+
+
+def test_figure_3_slopes_on_the_drawn_line():
+    difference = torch.tensor([-3.0, -1.5, -0.5, 1.0])
+    good, bad = difference / 2, -difference / 2
+    slopes = {name: figures.slope(loss, good, bad) for name, loss in figures.PAIRS.items()}
+    along = {name: ((by_good - by_bad) / 2).tolist() for name, (by_good, by_bad) in slopes.items()}
+    assert along["hinge"] == [0, 0, 1, 1]
+    assert along["log"] == pytest.approx(difference.sigmoid().tolist())
+    assert along["simple"] == [0, 0.5, 0.5, 1]
+    assert along["square-square"] == pytest.approx([0, 0.25, 0.75, 1 + 1])
+
+
+def test_figures_are_drawn_in_grey(tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "FOLDER", tmp_path)
+    with figures.plt.rc_context():
+        figures.main()
+    assert {path.name for path in tmp_path.glob("*.pdf")} == {
+        "collapse.pdf",
+        "loss_difference.pdf",
+        "loss_plane.pdf",
+        "sharpening.pdf",
+    }
+    assert "\\newcommand{\\GapLate}" in (tmp_path / "numbers.tex").read_text()
+    for path in tmp_path.glob("*.pdf"):
+        content = PdfReader(path).pages[0].get_contents().get_data().decode("latin-1")
+        assert re.search(r"[\d.]+ [gG]\b", content)
+        assert not re.search(r"\b(?:rg|RG)\b", content)
+
+
+def test_pdf_holds_all_answers_in_order():
+    text = "\n".join(page.extract_text() for page in PdfReader(PDF).pages)
+    places = [re.search(rf"{re.escape(answer)}\s*\[\d points?\]", text) for answer in ANSWERS]
+    assert len(ANSWERS) == 18
+    assert all(places), [answer for answer, place in zip(ANSWERS, places) if not place]
+    starts = [place.start() for place in places]
+    assert starts == sorted(starts)
+    assert all(end - start > 100 for start, end in zip(starts, [*starts[1:], len(text)]))
+    points = [int(re.search(r"\[(\d)", place.group()).group(1)) for place in places]
+    assert (sum(points[:8]), sum(points[8:12]), sum(points[12:])) == (15, 20, 15)
+    assert "??" not in text
+
+
+def test_pdf_is_short():
+    assert len(PdfReader(PDF).pages) <= 12
