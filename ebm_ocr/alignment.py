@@ -1,15 +1,17 @@
-"""Energies and a target to path matrices, paths and free energies: everything that aligns windows with symbols.
+"""Energies and a target to paths and free energies, for batches: the one door to the kernels.
 
 Shapes: B samples, L windows, T target symbols, C classes. ``energies`` (B, L, C) and ``targets`` (B, T) may be padded;
 ``window_lengths`` (B,) and ``target_lengths`` (B,) say how much of them counts (default: all), and what lies beyond
 never changes a result. A path gives each window one target symbol: it starts on the first, ends on the last, and each
-window stays or advances by one.
+window stays or advances by one. With optional separators it may also pass over them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Literal, NamedTuple
 
 import torch
@@ -17,165 +19,83 @@ from torch import Tensor
 
 from .alphabet import BETWEEN
 from .kernels import reference
-from .validation import check_energies, check_lengths, check_matrix, check_range, check_targets
+from .kernels.operator import align, check
+from .validation import as_lengths, check_energies, check_targets
 
-IMPOSSIBLE = 2**30
-"""What :func:`path_energy` answers for a path that is none, as the handout has it."""
+WILDCARD = -1
+"""A target symbol that any class matches, see ``wildcard`` of :func:`free_energy`."""
 
 Separators = Literal["required", "optional"]
+Infeasible = Literal["raise", "inf"]
 
 
-class Alignment(NamedTuple):
-    """A batch of best paths."""
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """A batch of best paths; unpacks as ``free_energy, path``."""
 
     free_energy: Tensor
     """(B,) sum of the energies on each path; its gradient is 1 on the path and 0 elsewhere."""
     path: Tensor
-    """(B, L) int64 target index of each window, -1 past a sample's end."""
+    """(B, L) int64 target index of each window; -1 past a sample's end, on an optional separator that is not in the
+    target, and where no path fits."""
+    energies: Tensor = field(repr=False)
+    """(B, L, C) what was aligned."""
+    targets: Tensor = field(repr=False)
+    """(B, T) what it was aligned with."""
+    wildcard: float | None = None
+    """Energy of a wildcard in each window."""
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter((self.free_energy, self.path))
 
 
-class BestPath(NamedTuple):
-    """The best path through one path matrix."""
+class Span(NamedTuple):
+    """Neighbouring windows that show one symbol of the target."""
 
-    free_energy: Tensor
-    """() sum of the energies on the path; its gradient is 1 on the path and 0 elsewhere."""
-    points: list[tuple[int, int]]
-    """The L cells (window, target index) of the path."""
-    dp: Tensor
-    """(L, T) lowest energy of a path from (0, 0) to each cell; inf where there is none."""
-
-
-def build_path_matrix(energies: Tensor, targets: Tensor) -> Tensor:
-    """Energy of each window for each symbol of the target.
-
-    Args:
-        energies: (B, L, C), lower is better.
-        targets: (B, T) classes.
-
-    Returns:
-        (B, L, T) with ``[b, i, j] = energies[b, i, targets[b, j]]``, differentiable.
-
-    Raises:
-        TypeError, ValueError: see :func:`free_energy`; T may exceed L here.
-    """
-    check_energies(energies)
-    check_targets(energies, targets)
-    return reference.path_matrix(energies, targets.long())
-
-
-def build_ce_matrix(energies: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy of each window for each symbol of the target, laid out as :func:`build_path_matrix`.
-
-    ``[b, i, j] = -log softmax(-energies[b, i])[targets[b, j]]``: the energies, made comparable between windows.
-    """
-    return build_path_matrix(energies + torch.logsumexp(-energies, dim=-1, keepdim=True), targets)
-
-
-def path_energy(pm: Tensor, path: Sequence[int] | Tensor) -> Tensor:
-    """Sum of the energies that a path collects, or ``2**30`` if it is not a path.
-
-    Args:
-        pm: (L, T) energies.
-        path: target index of each window. A path has L of them, starts at 0, ends at T - 1, each step is 0 or +1.
-
-    Returns:
-        () in the dtype of ``pm``, differentiable.
-    """
-    check_matrix(pm)
-    windows, symbols = pm.shape
-    indices = torch.as_tensor(path, device=pm.device)
-    if indices.shape != (windows,) or indices.is_floating_point():
-        return pm.new_tensor(IMPOSSIBLE)
-    steps = indices.diff()
-    if indices[0] != 0 or indices[-1] != symbols - 1 or not ((steps == 0) | (steps == 1)).all():
-        return pm.new_tensor(IMPOSSIBLE)
-    return pm.gather(1, indices.long()[:, None]).sum()
-
-
-def find_path(pm: Tensor) -> BestPath:
-    r"""Find the lowest-energy path from (0, 0) to (L - 1, T - 1) by dynamic programming (Viterbi).
-
-    Each step moves one window right and either stays on its symbol or advances to the next:
-    :math:`D_{l,t} = E_{l,t} + \min(D_{l-1,t}, D_{l-1,t-1})`. A tie stays.
-
-    Args:
-        pm: (L, T) energies, lower is better; inf forbids a cell.
-
-    Raises:
-        TypeError: not a floating-point tensor.
-        ValueError: not 2-D, empty, NaN or -inf, or T > L (no path exists).
-    """
-    check_matrix(pm)
-    windows, symbols = pm.shape
-    if symbols > windows:
-        raise ValueError(f"expected at least as many windows as symbols, got {windows} windows for {symbols} symbols")
-    energies = pm.detach()
-    dp = torch.full_like(energies, math.inf)
-    dp[0, 0] = energies[0, 0]
-    for i in range(1, windows):
-        stay, advance = dp[i - 1], dp[i - 1].roll(1)
-        advance[0] = math.inf
-        dp[i] = energies[i] + torch.minimum(stay, advance)
-
-    j = symbols - 1
-    points = [(windows - 1, j)]
-    for i in range(windows - 1, 0, -1):
-        must_advance = j == i  # below the diagonal there is no path
-        if j > 0 and (must_advance or dp[i - 1, j - 1] < dp[i - 1, j]):
-            j -= 1
-        points.append((i - 1, j))
-    points.reverse()
-    return BestPath(path_energy(pm, [j for _, j in points]), points, dp)
-
-
-def path_cross_entropy(ce: Tensor, path: Sequence[tuple[int, int]] | Tensor) -> Tensor:
-    """Sum of the cross-entropies along a path.
-
-    Args:
-        ce: (L, T), or a batch (B, L, T), see :func:`build_ce_matrix`.
-        path: the cells ``(i, j)`` of one path, as in :class:`BestPath`; or for a batch (B, L) target indices, -1 past
-            a sample's end, as in :class:`Alignment`.
-
-    Returns:
-        () or (B,), differentiable.
-
-    Raises:
-        ValueError: shapes that don't fit, or a cell outside the matrix.
-    """
-    cells = torch.as_tensor(path, device=ce.device)
-    if ce.dim() == 2 and cells.dim() == 2 and cells.shape[1] == 2:
-        check_range("cells", cells, torch.tensor(ce.shape, device=ce.device))
-        return ce[cells[:, 0], cells[:, 1]].sum()
-    if ce.dim() == 3 and cells.shape == ce.shape[:2]:
-        check_range("target indices", cells + 1, ce.shape[2] + 1)
-        on_path = ce.gather(2, cells.clamp(min=0)[..., None])[..., 0]
-        return on_path.where(cells >= 0, 0).sum(1)
-    raise ValueError(
-        f"expected an (L, T) matrix with (i, j) cells or a (B, L, T) batch with (B, L) target indices, "
-        f"got {tuple(ce.shape)} and {tuple(cells.shape)}"
-    )
+    symbol: int
+    """Its class; :data:`WILDCARD` for a wildcard."""
+    start: int
+    """First window."""
+    end: int
+    """One past the last window."""
+    energy: float
+    """Sum over the windows of the symbol's energy."""
+    confidence: float
+    """Mean over the windows of the symbol's probability among all classes, ``softmax(-energies)``; 1 for a wildcard."""
 
 
 def viterbi(
-    energies: Tensor, targets: Tensor, window_lengths: Tensor | None = None, target_lengths: Tensor | None = None
+    energies: Tensor,
+    targets: Tensor,
+    window_lengths: Tensor | None = None,
+    target_lengths: Tensor | None = None,
+    separators: Separators = "required",
+    separator: int = BETWEEN,
+    *,
+    wildcard: float | None = None,
+    infeasible: Infeasible = "raise",
 ) -> Alignment:
-    """Find the lowest-energy path of every sample; :func:`find_path` for a batch of any lengths.
+    """Find the lowest-energy path of every sample; :func:`ebm_ocr.find_path` for a batch of any lengths.
 
-    Ties stay. Arguments and errors as in :func:`free_energy`. Where all paths cost inf, the path is a legal one.
+    Ties stay, else advance; of equally good ends the later one counts. Arguments and errors as in
+    :func:`free_energy`. Where all paths cost inf, the path is a legal one.
     """
-    window_lengths, lattice = _check(energies, targets, window_lengths, target_lengths, "required", BETWEEN)
-    path = reference.best_path(_computable(energies), lattice, window_lengths)
-    return Alignment(_on_path(energies, lattice, path), path)
+    inputs = _prepare(energies, targets, window_lengths, target_lengths, separators, separator, wildcard, infeasible)
+    values, _, path = _align(inputs, separator, separators, math.inf, infeasible)
+    return Alignment(_narrow(values, energies), path, energies, targets, wildcard)
 
 
 def free_energy(
     energies: Tensor,
-    targets: Tensor,
+    targets: Tensor | None = None,
     window_lengths: Tensor | None = None,
     target_lengths: Tensor | None = None,
     beta: float = math.inf,
     separators: Separators = "required",
     separator: int = BETWEEN,
+    *,
+    wildcard: float | None = None,
+    infeasible: Infeasible = "raise",
 ) -> Tensor:
     r"""Free energy of every sample over all its paths, at inverse temperature ``beta``.
 
@@ -185,7 +105,9 @@ def free_energy(
 
     Args:
         energies: (B, L, C) floats, lower is better; +inf forbids a class.
-        targets: (B, T) integer classes.
+        targets: (B, T) integer classes. None sums over the paths of every word, of any length: :math:`e^{-\beta F}` is
+            then the partition function. A word is one or more letters with a separator behind each where separators
+            are required, and any letters, none included, where they are optional.
         window_lengths: (B,) integers, how many windows of each sample count; default L.
         target_lengths: (B,) integers, how many symbols of each target count; default T.
         beta: in (0, inf].
@@ -193,23 +115,26 @@ def free_energy(
             letters are, and separators only where two equal letters meet; elsewhere, in front and behind included,
             they may stand or not. That is CTC (Graves et al. 2006): with ``energies = -log_softmax`` and
             ``beta = 1`` the result equals ``ctc_loss(blank=separator)``.
-        separator: class of the separator; matters only where it is optional.
+        separator: class of the separator; matters only where it is optional, or for every word.
+        wildcard: energy per window of the symbol :data:`WILDCARD` (-1) in the targets, which any class matches.
+        infeasible: what a target that does not fit in its windows is: "raise" an error, or of energy "inf" with
+            gradient zero. An empty target fits optional separators, or no windows.
 
     Returns:
-        (B,) in the dtype of ``energies`` (computed in float32 if that is narrower); inf, with gradient zero, where
-        each path meets a forbidden class.
+        (B,) in the dtype of ``energies`` (float32 under autocast), computed in float64 on a CPU and in at least
+        float32 elsewhere; inf, with gradient zero, where each path meets a forbidden class.
 
     Raises:
         TypeError: energies not floating point, targets or lengths not integers.
         ValueError: shapes that don't fit, an empty batch, NaN or -inf energies, classes or lengths out of range, fewer
-            windows than the target needs, ``beta`` or ``separators`` unknown.
+            windows than the target needs, an option unknown.
     """
     if not beta > 0:
         raise ValueError(f"expected beta in (0, inf], got {beta}")
-    window_lengths, lattice = _check(energies, targets, window_lengths, target_lengths, separators, separator)
-    if math.isinf(beta):
-        return _on_path(energies, lattice, reference.best_path(_computable(energies), lattice, window_lengths))
-    return reference.free_energy(_computable(energies), lattice, window_lengths, beta).to(energies.dtype)
+    if targets is None:
+        return _all_words(energies, window_lengths, beta, separators, separator)
+    inputs = _prepare(energies, targets, window_lengths, target_lengths, separators, separator, wildcard, infeasible)
+    return _narrow(_align(inputs, separator, separators, float(beta), infeasible)[0], energies)
 
 
 def posterior(
@@ -218,68 +143,132 @@ def posterior(
     window_lengths: Tensor | None = None,
     target_lengths: Tensor | None = None,
     beta: float = 1.0,
+    separators: Separators = "required",
+    separator: int = BETWEEN,
+    *,
+    wildcard: float | None = None,
+    infeasible: Infeasible = "raise",
 ) -> Tensor:
     """Probability that each window shows each symbol of the target, over all paths at inverse temperature ``beta``.
 
     It is the gradient of the free energy with respect to the path matrix: a row for each window that sums to 1, and at
-    ``beta = inf`` one-hot on the best path. Rows past a sample's end, and samples without a finite path, are 0.
+    ``beta = inf`` one-hot on the best path. Of optional separators only those in the target have a place in it. Rows
+    past a sample's end, and samples without a finite path, are 0. For reading and plotting: plain torch, not the
+    fast kernels.
 
     Args and errors: see :func:`free_energy`.
 
     Returns:
         (B, L, T), without gradient.
     """
-    window_lengths, lattice = _check(energies, targets, window_lengths, target_lengths, "required", BETWEEN)
-    with torch.enable_grad():
-        matrix = reference.path_matrix(_computable(energies.detach()), lattice.symbols).requires_grad_()
-        columns = torch.arange(targets.shape[1], device=targets.device).expand_as(targets)
-        total = free_energy(matrix, columns, window_lengths, lattice.lengths, beta).sum()
-    return torch.autograd.grad(total, matrix)[0].to(energies.dtype)
+    if not beta > 0:
+        raise ValueError(f"expected beta in (0, inf], got {beta}")
+    inputs = _prepare(energies, targets, window_lengths, target_lengths, separators, separator, wildcard, infeasible)
+    lattice = check(inputs[0].detach(), *inputs[1:], separator, separators == "optional", infeasible == "raise")
+    matrix = reference.path_matrix(inputs[0].detach(), lattice.symbols)
+    if math.isinf(beta):
+        states = reference.best_path(matrix, lattice, inputs[2])
+        chosen = torch.arange(matrix.shape[2], device=matrix.device) == states[..., None]
+        finite = matrix.where(chosen, 0).sum((1, 2)).isfinite()
+        shares = (chosen & finite[:, None, None]).to(matrix.dtype)
+    else:
+        with torch.enable_grad():
+            matrix.requires_grad_()
+            values = reference.free_energy(matrix, lattice, inputs[2], beta)
+            (shares,) = torch.autograd.grad(values.where(values.isfinite(), 0).sum(), matrix)
+    places = lattice.positions.where(lattice.positions >= 0, targets.shape[1])[:, None].expand_as(shares)
+    found = shares.new_zeros(*shares.shape[:2], targets.shape[1] + 1).scatter_add(2, places, shares)
+    return found[..., :-1].to(energies.dtype)
 
 
-def _computable(energies: Tensor) -> Tensor:
-    """Energies in a precision that sums can be taken in."""
-    return energies.float() if energies.dtype in (torch.float16, torch.bfloat16) else energies
+def spans(alignment: Alignment) -> list[list[Span]]:
+    """Say of each sample where each symbol of the target is, from left to right.
+
+    Optional separators that are not in the target have no span; where no path fits there is none.
+    """
+    energies = alignment.energies.detach().float()
+    probabilities = torch.softmax(-energies, 2)  # border to probabilities: a low energy is a high logit
+    index = alignment.path.clamp(min=0)
+    on_path = alignment.targets.long().gather(1, index).clamp(min=0)[..., None]
+    costs, sure = (matrix.gather(2, on_path)[..., 0].tolist() for matrix in (energies, probabilities))
+    found: list[list[Span]] = []
+    for sample, (path, symbols) in enumerate(zip(alignment.path.tolist(), alignment.targets.tolist())):
+        found.append([])
+        end = 0
+        for position, run in groupby(path):
+            start, end = end, end + len(list(run))
+            if position < 0:
+                continue
+            symbol, length = symbols[position], end - start
+            if alignment.wildcard is not None and symbol == WILDCARD:
+                found[-1].append(Span(symbol, start, end, alignment.wildcard * length, 1.0))
+            else:
+                energy, confidence = sum(costs[sample][start:end]), sum(sure[sample][start:end]) / length
+                found[-1].append(Span(symbol, start, end, energy, confidence))
+    return found
 
 
-def _on_path(energies: Tensor, lattice: reference.Lattice, path: Tensor) -> Tensor:
-    """(B,) sum of the energies that each path of states collects."""
-    symbols = lattice.symbols.gather(1, path.clamp(min=0))
-    collected = _computable(energies).gather(2, symbols[..., None])[..., 0]
-    return collected.where(path >= 0, 0).sum(1).to(energies.dtype)
-
-
-def _check(
+def _prepare(
     energies: Tensor,
     targets: Tensor,
     window_lengths: Tensor | None,
     target_lengths: Tensor | None,
     separators: Separators,
     separator: int,
-) -> tuple[Tensor, reference.Lattice]:
-    """Validate everything; (B,) window lengths and the lattice of the topology."""
+    wildcard: float | None,
+    infeasible: Infeasible,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Shapes and types checked, the wildcard made a class; values are looked at by the kernels."""
     if separators not in ("required", "optional"):
         raise ValueError(f"expected separators 'required' or 'optional', got {separators!r}")
+    if infeasible not in ("raise", "inf"):
+        raise ValueError(f"expected infeasible 'raise' or 'inf', got {infeasible!r}")
     check_energies(energies)
-    batch, windows, classes = energies.shape
-    window_lengths = check_lengths("window_lengths", window_lengths, batch, windows, energies.device)
-    outside = torch.arange(windows, device=energies.device) >= window_lengths[:, None]
-    if not ((energies.detach() > -math.inf).all(2) | outside).all():
-        raise ValueError("expected energies above -inf, got NaN or -inf")
-    check_targets(energies, targets, target_lengths)
-    target_lengths = check_lengths("target_lengths", target_lengths, batch, targets.shape[1], energies.device)
-    targets = targets.long().clamp(0, classes - 1)  # padding may hold anything
-    if separators == "required":
-        lattice = reference.required_lattice(targets, target_lengths)
-    else:
-        check_range("separator", torch.tensor(separator), classes)
-        lattice = reference.optional_lattice(targets, target_lengths, separator)
-    needed = reference.needed_windows(lattice)
-    short = (needed > window_lengths).nonzero()[:, 0].tolist()
-    if short:
-        first = short[0]
-        raise ValueError(
-            f"sample {first} has {int(window_lengths[first])} windows, its target needs {int(needed[first])}: "
-            f"no path exists ({len(short)} of {batch} samples are too short)"
-        )
-    return window_lengths, lattice
+    check_targets(energies, targets)
+    if separators == "optional" and not 0 <= separator < energies.shape[2]:
+        raise ValueError(f"expected a separator in 0..{energies.shape[2] - 1}, got {separator}")
+    window_lengths = as_lengths("window_lengths", window_lengths, energies, energies.shape[1])
+    target_lengths = as_lengths("target_lengths", target_lengths, energies, targets.shape[1])
+    if energies.dtype in (torch.float16, torch.bfloat16):
+        energies = energies.float()
+    targets = targets.long()
+    if wildcard is not None:
+        if not wildcard > -math.inf:
+            raise ValueError(f"expected a wildcard energy above -inf, got {wildcard}")
+        energies = torch.nn.functional.pad(energies, (0, 1), value=wildcard)
+        targets = targets.where(targets != WILDCARD, energies.shape[2] - 1)
+    return energies, targets, window_lengths, target_lengths
+
+
+def _align(
+    inputs: tuple[Tensor, Tensor, Tensor, Tensor],
+    separator: int,
+    separators: Separators,
+    beta: float,
+    infeasible: Infeasible,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Run the operator; the gradient is computed with the values if autograd will ask for it."""
+    gradient = torch.is_grad_enabled() and inputs[0].requires_grad
+    return align(*inputs, separator, separators == "optional", beta, infeasible == "raise", gradient)
+
+
+def _narrow(values: Tensor, energies: Tensor) -> Tensor:
+    """Values in the dtype of the energies; under autocast in float32, as torch's own losses."""
+    if energies.dtype == values.dtype or torch.is_autocast_enabled(energies.device.type):
+        return values
+    return values.to(energies.dtype)
+
+
+def _all_words(
+    energies: Tensor, window_lengths: Tensor | None, beta: float, separators: Separators, separator: int
+) -> Tensor:
+    """(B,) free energy over the paths of every word."""
+    check_energies(energies)
+    window_lengths = as_lengths("window_lengths", window_lengths, energies, energies.shape[1])
+    nothing = torch.zeros(len(energies), 1, dtype=torch.long, device=energies.device)
+    if not 0 <= separator < energies.shape[2]:
+        raise ValueError(f"expected a separator in 0..{energies.shape[2] - 1}, got {separator}")
+    check(energies.detach(), nothing, window_lengths, nothing[:, 0], separator, True, False)
+    wide = energies.float() if energies.dtype in (torch.float16, torch.bfloat16) else energies
+    values = reference.all_words(wide, window_lengths, beta, separators == "required", separator)
+    return _narrow(values, energies)

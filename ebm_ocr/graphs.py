@@ -108,7 +108,9 @@ def intersect(first: Graph, second: Graph) -> Graph:
         grew = len(useful) > before
     number = {node: index for index, node in enumerate(node for node in reached if node in useful)}
     kept = [pair for pair in pairs if pair[0] in number and pair[1] in number]
-    weights = first.weights[[i for _, _, i, _ in kept]].to(second.weights) + second.weights[[j for _, _, _, j in kept]]
+    weights = (
+        first.weights[[i for _, _, i, _ in kept]].to(second.weights.device) + second.weights[[j for _, _, _, j in kept]]
+    )
     return Graph(
         len(number),
         [number[node] for node in number if node[0] in first.starts and node[1] in second.starts],

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from .alignment import Separators, free_energy
+from .alphabet import BETWEEN
 
 
 def cross_entropy(energies: Tensor, target: Tensor, **options: Any) -> Tensor:
@@ -52,6 +54,73 @@ def forward_loss(
     """
     normalised = energies + torch.logsumexp(-energies, dim=-1, keepdim=True)
     return free_energy(normalised, targets, window_lengths, target_lengths, beta=1.0, separators=separators)
+
+
+class PathEnergyLoss(nn.Module):
+    """The free energy of targets as a module, in the manner of ``nn.CTCLoss``: ``free_energy``, reduced.
+
+    Call it with energies (B, L, C), targets (B, T), window lengths and target lengths, as :func:`ebm_ocr.free_energy`.
+
+    Args:
+        beta: inverse temperature in (0, inf]; inf counts the best path alone.
+        separators: "required" or "optional".
+        reduction: "none" for (B,); "sum"; or "mean" over the batch, each sample counting the same, unlike
+            ``nn.CTCLoss``, which divides each by its target's length first.
+        zero_infinity: False: a target that does not fit in its windows is a ``ValueError``, and one whose paths are
+            all forbidden costs inf. True: both cost 0, with gradient 0.
+        separator: class of the separator.
+
+    Raises:
+        ValueError: an option unknown; when called, see :func:`ebm_ocr.free_energy`.
+    """
+
+    def __init__(
+        self,
+        beta: float = math.inf,
+        separators: Separators = "required",
+        reduction: Literal["none", "mean", "sum"] = "mean",
+        zero_infinity: bool = False,
+        *,
+        separator: int = BETWEEN,
+    ) -> None:
+        super().__init__()
+        if not beta > 0:
+            raise ValueError(f"expected beta in (0, inf], got {beta}")
+        if separators not in ("required", "optional"):
+            raise ValueError(f"expected separators 'required' or 'optional', got {separators!r}")
+        if reduction not in ("none", "mean", "sum"):
+            raise ValueError(f"expected reduction 'none', 'mean' or 'sum', got {reduction!r}")
+        self.beta, self.separators, self.reduction, self.zero_infinity = beta, separators, reduction, zero_infinity
+        self.separator = separator
+
+    def forward(
+        self,
+        energies: Tensor,
+        targets: Tensor,
+        window_lengths: Tensor | None = None,
+        target_lengths: Tensor | None = None,
+    ) -> Tensor:
+        """() or, unreduced, (B,)."""
+        values = free_energy(
+            energies,
+            targets,
+            window_lengths,
+            target_lengths,
+            self.beta,
+            self.separators,
+            self.separator,
+            infeasible="inf" if self.zero_infinity else "raise",
+        )
+        if self.zero_infinity:
+            values = values.where(values < math.inf, 0)
+        return {"none": lambda v: v, "mean": torch.mean, "sum": torch.sum}[self.reduction](values)
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return (
+            f"beta={self.beta}, separators={self.separators!r}, reduction={self.reduction!r}, "
+            f"zero_infinity={self.zero_infinity}"
+        )
 
 
 def energy_loss(good: Tensor) -> Tensor:

@@ -14,9 +14,10 @@ from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from .alignment import build_ce_matrix, free_energy, path_cross_entropy, viterbi
+from .alignment import free_energy, viterbi
 from .decoding import greedy_decode
 from .network import SimpleNet
+from .paths import build_ce_matrix, path_cross_entropy
 from .words import Batch, SimpleWordsDataset, collate_fn
 
 

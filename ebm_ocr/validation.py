@@ -1,4 +1,7 @@
-"""What alignment accepts: each function raises, naming what was expected and what came."""
+"""What alignment accepts: each function raises, naming what was expected and what came.
+
+Shapes and types are looked at on each call; values by the kernels as they go, and here when there is something to say.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,8 @@ def check_energies(energies: Tensor) -> None:
         raise ValueError(f"expected energies (B, L, C), none of them zero, got {tuple(energies.shape)}")
 
 
-def check_targets(energies: Tensor, targets: Tensor, lengths: Tensor | None = None) -> None:
-    """(B, T) classes of the energies, within their lengths."""
+def check_targets(energies: Tensor, targets: Tensor) -> None:
+    """(B, T) integers beside the energies."""
     if not isinstance(targets, Tensor) or targets.is_floating_point() or targets.dtype == torch.bool:
         raise TypeError(f"expected an integer tensor of targets, got {_kind(targets)}")
     if targets.dim() != 2 or targets.shape[0] != energies.shape[0] or targets.shape[1] == 0:
@@ -25,25 +28,33 @@ def check_targets(energies: Tensor, targets: Tensor, lengths: Tensor | None = No
         raise ValueError(f"expected targets ({shape[0]}, T) for energies {shape}, got {tuple(targets.shape)}")
     if targets.device != energies.device:
         raise ValueError(f"expected targets on {energies.device} with the energies, got {targets.device}")
-    if lengths is not None:
-        batch, width = targets.shape
-        lengths = check_lengths("target_lengths", lengths, batch, width, energies.device)
-        targets = targets.where(torch.arange(targets.shape[1], device=targets.device) < lengths[:, None], 0)
-    check_range("targets", targets, energies.shape[2])
 
 
-def check_lengths(name: str, lengths: Tensor | None, batch: int, longest: int, device: torch.device) -> Tensor:
-    """(B,) integers in 1..longest."""
+def as_lengths(name: str, lengths: Tensor | None, energies: Tensor, longest: int) -> Tensor:
+    """(B,) int64 on the device of the energies; all ``longest`` where none are given."""
+    batch = energies.shape[0]
     if lengths is None:
-        return torch.full((batch,), longest, device=device)
-    lengths = torch.as_tensor(lengths, device=device)
+        return torch.full((batch,), longest, device=energies.device)
+    lengths = torch.as_tensor(lengths, device=energies.device)
     if lengths.is_floating_point() or lengths.dtype == torch.bool:
         raise TypeError(f"expected integer {name}, got {lengths.dtype}")
     if lengths.shape != (batch,):
         raise ValueError(f"expected {name} ({batch},), got {tuple(lengths.shape)}")
-    if not ((lengths >= 1) & (lengths <= longest)).all():
-        raise ValueError(f"expected {name} in 1..{longest}, got {lengths.tolist()}")
     return lengths.long()
+
+
+def check_values(energies: Tensor, targets: Tensor, window_lengths: Tensor, target_lengths: Tensor) -> None:
+    """Lengths and classes in range, and no energy that counts NaN or -inf."""
+    _, windows, classes = energies.shape
+    width = targets.shape[1]
+    for name, lengths, longest in (("window", window_lengths, windows), ("target", target_lengths, width)):
+        if not ((lengths >= 0) & (lengths <= longest)).all():
+            raise ValueError(f"expected {name}_lengths in 0..{longest}, got {lengths.tolist()}")
+    outside = torch.arange(windows, device=energies.device) >= window_lengths[:, None]
+    if not ((energies > -math.inf).all(2) | outside).all():
+        raise ValueError("expected energies above -inf, got NaN or -inf")
+    inside = torch.arange(width, device=targets.device) < target_lengths[:, None]
+    check_range("targets", targets.where(inside, 0), classes)
 
 
 def check_range(name: str, values: Tensor, size: int | Tensor) -> None:

@@ -1,7 +1,7 @@
 """Shared by the tests: a trained reader, ragged batches, and every path of a small matrix."""
 
 import math
-from itertools import combinations, product
+from itertools import combinations
 
 import pytest
 import torch
@@ -21,12 +21,22 @@ def required_paths(windows, symbols):
         yield [sum(window >= turn for turn in turns) for window in range(windows)]
 
 
-def optional_paths(windows, letters):
+def optional_paths(windows, letters, gap=BETWEEN):
     """Every class sequence that collapses to the letters: repeats merged, then separators dropped (CTC)."""
-    for classes in product([*dict.fromkeys(letters), BETWEEN], repeat=windows):
-        merged = [c for i, c in enumerate(classes) if i == 0 or c != classes[i - 1]]
-        if [c for c in merged if c != BETWEEN] == list(letters):
-            yield list(classes)
+    unfinished = [([], 0)]  # classes so far, letters shown
+    for left in range(windows, 0, -1):
+        longer = []
+        for classes, shown in unfinished:
+            ways = [(gap, shown)]
+            if classes and classes[-1] != gap:
+                ways.append((classes[-1], shown))  # the letter goes on
+            if shown < len(letters) and (not classes or classes[-1] != letters[shown]):
+                ways.append((letters[shown], shown + 1))
+            longer += [([*classes, c], n) for c, n in ways if len(letters) - n < left]
+        unfinished = longer
+    for classes, shown in unfinished:
+        if shown == len(letters):
+            yield classes
 
 
 def softmin(energies, beta):

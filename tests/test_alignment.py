@@ -1,6 +1,7 @@
 """The engine against the enumeration of all paths, and what it promises at the edges."""
 
 import math
+from itertools import product
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ from ebm_ocr import (
     viterbi,
 )
 
-SHAPES = [(windows, symbols) for windows in range(1, 9) for symbols in range(1, min(windows, 5) + 1)]
+SHAPES = [(windows, symbols) for windows in range(1, 10) for symbols in range(1, min(windows, 5) + 1)]
 BETAS = [0.3, 1.0, 5.0, math.inf]
 CLASSES = 5
 GAP = CLASSES - 1
@@ -40,6 +41,19 @@ def columns(matrix):
 def test_enumerator_finds_every_path(windows, symbols):
     paths = list(required_paths(windows, symbols))
     assert len({tuple(path) for path in paths}) == len(paths) == math.comb(windows - 1, symbols - 1)
+
+
+@pytest.mark.parametrize("letters", [[], [0], [0, 0], [0, 1, 0], [1, 1, 0]])
+@pytest.mark.parametrize("windows", range(1, 7))
+def test_enumerator_of_optional_separators_finds_what_collapses_to_the_letters(windows, letters):
+    expected = set()
+    for classes in product([0, 1, BETWEEN], repeat=windows):
+        merged = [c for i, c in enumerate(classes) if i == 0 or c != classes[i - 1]]
+        if [c for c in merged if c != BETWEEN] == letters:
+            expected.add(classes)
+    paths = [tuple(path) for path in optional_paths(windows, letters)]
+    assert len(paths) == len(expected)
+    assert set(paths) == expected
 
 
 @pytest.mark.parametrize(("windows", "symbols"), SHAPES)
@@ -204,7 +218,7 @@ def test_forbidden_cells_give_the_right_answer_and_no_nan(separators, beta):
     if separators == "required":
         paths = [[targets[0, t] for t in path] for path in required_paths(5, 4)]
     else:
-        paths = [[GAP if c == BETWEEN else c for c in path] for path in optional_paths(5, [0, 1, 0])]
+        paths = list(optional_paths(5, [0, 1, 0], GAP))
     torch.testing.assert_close(value[0], softmin([energies[0, range(5), path].sum() for path in paths], beta))
     assert gradient.isfinite().all()
     torch.testing.assert_close(gradient[0].sum(1), torch.ones(5, dtype=torch.float64))
@@ -314,11 +328,13 @@ ENERGIES, TARGETS = torch.zeros(2, 6, CLASSES), torch.tensor([[0, 1], [2, 3]])
         ((ENERGIES, TARGETS + 2), ValueError, "below 5, got 2..5"),
         ((ENERGIES, TARGETS - 1), ValueError, "got -1..2"),
         ((ENERGIES, TARGETS, torch.tensor([6])), ValueError, r"window_lengths \(2,\), got \(1,\)"),
-        ((ENERGIES, TARGETS, torch.tensor([6, 7])), ValueError, "window_lengths in 1..6"),
-        ((ENERGIES, TARGETS, torch.tensor([6, 0])), ValueError, "window_lengths in 1..6"),
+        ((ENERGIES, TARGETS, torch.tensor([6, 7])), ValueError, "window_lengths in 0..6"),
+        ((ENERGIES, TARGETS, torch.tensor([6, -1])), ValueError, "window_lengths in 0..6"),
         ((ENERGIES, TARGETS, torch.tensor([6.0, 6.0])), TypeError, "integer window_lengths"),
-        ((ENERGIES, TARGETS, None, torch.tensor([2, 3])), ValueError, "target_lengths in 1..2"),
-        ((ENERGIES, TARGETS, None, torch.tensor([0, 2])), ValueError, "target_lengths in 1..2"),
+        ((ENERGIES, TARGETS, None, torch.tensor([2, 3])), ValueError, "target_lengths in 0..2"),
+        ((ENERGIES, TARGETS, None, torch.tensor([-1, 2])), ValueError, "target_lengths in 0..2"),
+        ((ENERGIES, TARGETS, torch.tensor([6, 0])), ValueError, "sample 1 has 0 windows, its target needs 2"),
+        ((ENERGIES, TARGETS, None, torch.tensor([0, 2])), ValueError, "sample 0 has 6 windows, its target needs 0"),
         ((ENERGIES, TARGETS, torch.tensor([6, 1])), ValueError, "sample 1 has 1 windows, its target needs 2"),
     ],
 )

@@ -25,6 +25,8 @@ class Lattice(NamedTuple):
 
     symbols: Tensor
     """(B, S) int64 class of each state."""
+    positions: Tensor
+    """(B, S) int64 index of each state in the target; -1 of an optional separator that the target does not show."""
     lengths: Tensor
     """(B,) number of states."""
     skips: Tensor
@@ -33,21 +35,24 @@ class Lattice(NamedTuple):
     """How many states at either end a path may start and end in."""
 
 
-def required_lattice(targets: Tensor, target_lengths: Tensor) -> Lattice:
-    """Every symbol of the target in its order."""
-    return Lattice(targets, target_lengths, torch.zeros_like(targets, dtype=torch.bool), doors=1)
-
-
-def optional_lattice(targets: Tensor, target_lengths: Tensor, separator: int) -> Lattice:
-    """The target's letters with a separator before, between and after them; those in the target are not needed."""
+def build_lattice(targets: Tensor, target_lengths: Tensor, separator: int, optional: bool) -> Lattice:
+    """The states of (B, T) targets; padding may hold anything."""
     batch, width = targets.shape
-    positions = torch.arange(width, device=targets.device)
-    is_letter = (targets != separator) & (positions < target_lengths[:, None])
-    order = (~is_letter).to(torch.uint8).argsort(dim=1, stable=True)  # letters first, in their order
-    symbols = targets.new_full((batch, 2 * width + 1), separator)
-    symbols[:, 1::2] = targets.gather(1, order).where(is_letter.gather(1, order), separator)
+    positions = torch.arange(width, device=targets.device).expand(batch, -1)
+    inside = positions < target_lengths[:, None]
+    targets = targets.where(inside, 0)
+    if not optional:
+        return Lattice(targets, positions, target_lengths, torch.zeros_like(inside), doors=1)
+    is_letter = inside & (targets != separator)
+    letters = is_letter.cumsum(1)
+    states = torch.where(is_letter, 2 * letters - 1, 2 * letters)  # a separator is that after the letters before it
+    # later writes would win, so a padded place writes into a spare column, and the first of several separators counts
+    first = inside & (is_letter | (pad(states, (1, 0), value=-1)[:, :-1] != states))
+    states = states.where(first, 2 * width + 1)
+    symbols = targets.new_full((batch, 2 * width + 2), separator).scatter(1, states, targets)[:, :-1]
+    indices = targets.new_full((batch, 2 * width + 2), -1).scatter(1, states, positions)[:, :-1]
     skips = (symbols != separator) & (symbols != pad(symbols, (2, 0), value=separator)[:, :-2])
-    return Lattice(symbols, 2 * is_letter.sum(1) + 1, skips, doors=2)
+    return Lattice(symbols, indices, 2 * letters[:, -1] + 1, skips, doors=2)
 
 
 def needed_windows(lattice: Lattice) -> Tensor:
@@ -57,7 +62,13 @@ def needed_windows(lattice: Lattice) -> Tensor:
     inside = torch.arange(lattice.symbols.shape[1], device=lattice.lengths.device) < lattice.lengths[:, None]
     letters = lattice.lengths // 2
     forced = letters - (lattice.skips & inside).sum(1)  # separators between equal letters, and one for the first
-    return letters + forced
+    return letters + forced.where(letters > 0, 0)
+
+
+def feasible(lattice: Lattice, window_lengths: Tensor) -> Tensor:
+    """(B,) bool, whether any path fits. Without windows only an empty target does; a required one fits nothing else."""
+    fits = (window_lengths >= needed_windows(lattice)) & (lattice.lengths > 0)
+    return torch.where(window_lengths > 0, fits, lattice.lengths == lattice.doors - 1)
 
 
 def path_matrix(energies: Tensor, symbols: Tensor) -> Tensor:
@@ -76,25 +87,25 @@ def softmin(candidates: Tensor, beta: float) -> Tensor:
     return torch.where(reached, offset - total.where(reached, 1).log() / beta, math.inf)
 
 
-def free_energy(energies: Tensor, lattice: Lattice, window_lengths: Tensor, beta: float) -> Tensor:
-    """(B,) free energy over all paths of the lattice; differentiable for finite ``beta``."""
-    matrix = path_matrix(energies, lattice.symbols)
+def free_energy(matrix: Tensor, lattice: Lattice, window_lengths: Tensor, beta: float) -> Tensor:
+    """(B,) free energy over all paths through a (B, L, S) matrix; differentiable for finite ``beta``."""
     states = torch.arange(matrix.shape[2], device=matrix.device)
     final = (states < lattice.lengths[:, None]) & (states >= lattice.lengths[:, None] - lattice.doors)
-    row = matrix[:, 0].where(states < lattice.doors, math.inf)
+    row = matrix[:, 0].where((states < lattice.doors) & (states < lattice.lengths[:, None]), math.inf)
     for window in range(1, matrix.shape[1]):
         entered = softmin(_predecessors(row, lattice.skips, math.inf), beta) + matrix[:, window]
         row = entered.where((window < window_lengths)[:, None], row)
-    return softmin(row.where(final, math.inf).T, beta)
+    empty = torch.zeros_like(row[:, 0]).where(feasible(lattice, window_lengths), math.inf)
+    return softmin(row.where(final, math.inf).T, beta).where(window_lengths > 0, empty)
 
 
-def best_path(energies: Tensor, lattice: Lattice, window_lengths: Tensor) -> Tensor:
-    """(B, L) state of each window on a lowest-energy path, -1 past a sample's end.
+def best_path(matrix: Tensor, lattice: Lattice, window_lengths: Tensor) -> Tensor:
+    """(B, L) state of each window on a lowest-energy path, -1 past a sample's end and where no path fits.
 
     Of equally good moves staying wins, then advancing; of equally good ends the later one. Where every path costs
     inf the result is still a legal path, so what can be reached is tracked apart from what it costs.
     """
-    matrix = path_matrix(energies.detach(), lattice.symbols)
+    matrix = matrix.detach()
     batch, windows, width = matrix.shape
     states = torch.arange(width, device=matrix.device)
     reached = (states < lattice.doors).expand(batch, -1)
@@ -106,14 +117,44 @@ def best_path(energies: Tensor, lattice: Lattice, window_lengths: Tensor) -> Ten
         moves[:, window] = _first_lowest(costs, legal)
         row = (costs.amin(0) + matrix[:, window]).where(alive, row)
         reached = legal.any(0).where(alive, reached)
-    ends = (lattice.lengths - 1)[:, None] - torch.arange(lattice.doors, device=matrix.device)
-    index = lattice.lengths - 1 - _first_lowest(row.gather(1, ends).T, reached.gather(1, ends).T)
+    ends = (lattice.lengths[:, None] - 1 - torch.arange(lattice.doors, device=matrix.device)).clamp(min=0)
+    index = ends.gather(1, _first_lowest(row.gather(1, ends).T, reached.gather(1, ends).T)[:, None])[:, 0]
     path = torch.full((batch, windows), -1, device=matrix.device)
+    fits = feasible(lattice, window_lengths)
     for window in range(windows - 1, -1, -1):
-        alive = window < window_lengths
+        alive = (window < window_lengths) & fits
         path[:, window] = index.where(alive, -1)
         index = index - moves[:, window].gather(1, index[:, None])[:, 0].where(alive, 0)
     return path
+
+
+def all_words(energies: Tensor, window_lengths: Tensor, beta: float, required: bool, separator: int) -> Tensor:
+    """(B,) free energy over the paths of all words, differentiable.
+
+    A path gives each window any class. With optional separators every sequence of classes spells a word, so windows
+    are independent. With required ones it starts on a letter, ends on a separator, and a letter turns into another
+    one only by way of a separator, so the last class is all that the rest depends on.
+    """
+    symbols = torch.arange(energies.shape[2], device=energies.device)
+    letters = energies.movedim(2, 0)[symbols != separator]  # (C - 1, B, L)
+    gap = energies[:, :, separator]
+    if not required:
+        alive = torch.arange(energies.shape[1], device=energies.device) < window_lengths[:, None]
+        return _soft(energies.movedim(2, 0), beta).where(alive, 0).sum(1)
+    inf = torch.full_like(gap[:, 0], math.inf)
+    row, after = letters[:, :, 0], inf  # (C - 1, B) ends in a letter, (B,) ends in a separator
+    for window in range(1, energies.shape[1]):
+        alive = window < window_lengths
+        any_letter = _soft(row, beta)
+        into = _soft(torch.stack([row, after.expand_as(row)]), beta) + letters[:, :, window]
+        ended = _soft(torch.stack([after, any_letter]), beta) + gap[:, window]
+        row, after = into.where(alive, row), ended.where(alive, after)
+    return after.where(window_lengths > 0, inf)
+
+
+def _soft(candidates: Tensor, beta: float) -> Tensor:
+    """:func:`softmin` that is differentiable at ``beta = inf`` too."""
+    return candidates.amin(0) if math.isinf(beta) else softmin(candidates, beta)
 
 
 def _predecessors(row: Tensor, skips: Tensor, missing: float | bool) -> Tensor:

@@ -1,0 +1,162 @@
+"""One operator, ``ebm_ocr::align``: autograd, torch.compile and vmap see it whole, whatever computes it.
+
+The gradient is computed within the forward pass, and only if somebody will ask for it. A second derivative is that of
+:mod:`.reference`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..validation import check_values
+from . import reference
+
+
+@torch.library.custom_op("ebm_ocr::align", mutates_args=())
+def align(
+    energies: Tensor,
+    targets: Tensor,
+    window_lengths: Tensor,
+    target_lengths: Tensor,
+    separator: int,
+    optional: bool,
+    beta: float,
+    strict: bool,
+    gradient: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Align (B, L, C) float32 or float64 energies with (B, T) targets.
+
+    Returns:
+        (B,) free energies; their gradient (B, L, C), empty if not wanted; and at ``beta = inf`` the (B, L) target
+        index of each window on the best path, else empty.
+
+    Raises:
+        ValueError: see :func:`check`.
+    """
+    values, slopes, path = _outputs(energies, targets, beta, gradient)
+    inputs = (energies.detach(), targets, window_lengths, target_lengths)
+    if energies.device.type == "cpu":
+        from . import cpu, cpu_sums  # numba takes half a second to load
+
+        arrays = [tensor.contiguous().numpy() for tensor in inputs]
+        results = values.numpy(), slopes.numpy()
+        if math.isinf(beta):
+            refused = cpu.best_paths(*arrays, separator, optional, strict, path.numpy(), *results)
+        else:
+            refused = cpu_sums.free_energies(*arrays, separator, optional, strict, beta, *results)
+        if refused:
+            check(*inputs, separator, optional, strict)
+        return values, slopes, path
+    lattice = check(*inputs, separator, optional, strict)
+    if energies.device.type == "cuda" and _has_triton():
+        from . import cuda
+
+        return cuda.align(inputs[0], lattice, window_lengths, beta, gradient)
+    return by_reference(inputs[0], lattice, window_lengths, beta, gradient)
+
+
+def check(
+    energies: Tensor,
+    targets: Tensor,
+    window_lengths: Tensor,
+    target_lengths: Tensor,
+    separator: int,
+    optional: bool,
+    strict: bool,
+) -> reference.Lattice:
+    """Look at every value; the lattice of the topology.
+
+    Raises:
+        ValueError: lengths or classes out of range, NaN or -inf energies, or with ``strict`` a target that does not
+            fit in its windows.
+    """
+    check_values(energies, targets, window_lengths, target_lengths)
+    lattice = reference.build_lattice(targets, target_lengths, separator, optional)
+    short = (~reference.feasible(lattice, window_lengths)).nonzero()[:, 0].tolist()
+    if strict and short:
+        first = short[0]
+        needed = int(reference.needed_windows(lattice)[first]) if lattice.lengths[first] else "0"
+        raise ValueError(
+            f"sample {first} has {int(window_lengths[first])} windows, its target needs {needed}: "
+            f"no path exists ({len(short)} of {len(energies)} samples do not fit)"
+        )
+    return lattice
+
+
+def _outputs(energies: Tensor, targets: Tensor, beta: float, gradient: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Room for what :func:`align` returns."""
+    batch, windows, _ = energies.shape
+    return (
+        energies.new_empty(batch),
+        energies.new_empty(energies.shape if gradient else (0, 0, 0)),
+        targets.new_empty((batch, windows) if math.isinf(beta) else (0, 0), dtype=torch.int64),
+    )
+
+
+def by_reference(
+    energies: Tensor, lattice: reference.Lattice, window_lengths: Tensor, beta: float, gradient: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What :func:`align` returns, on any device."""
+    path = torch.empty(0, 0, dtype=torch.int64, device=energies.device)
+    with torch.set_grad_enabled(gradient):
+        leaf = energies.detach().requires_grad_(gradient)
+        matrix = reference.path_matrix(leaf, lattice.symbols)
+        if math.isinf(beta):
+            states = reference.best_path(matrix, lattice, window_lengths)
+            collected = matrix.gather(2, states.clamp(min=0)[..., None])[..., 0]
+            fits = reference.feasible(lattice, window_lengths)
+            values = collected.where(states >= 0, 0).sum(1).where(fits, math.inf)
+            path = lattice.positions.gather(1, states.clamp(min=0)).where(states >= 0, -1)
+        else:
+            values = reference.free_energy(matrix, lattice, window_lengths, beta)
+        slopes = energies.new_empty(0, 0, 0)
+        if gradient:
+            (slopes,) = torch.autograd.grad(values.where(values < math.inf, 0).sum(), leaf)
+    return values.detach(), slopes, path
+
+
+def _has_triton() -> bool:
+    """Whether the kernels for CUDA can be compiled."""
+    return torch.utils._triton.has_triton()
+
+
+@align.register_fake
+def _(energies, targets, window_lengths, target_lengths, separator, optional, beta, strict, gradient):  # type: ignore[no-untyped-def]
+    return _outputs(energies, targets, beta, gradient)
+
+
+def _save(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor, Tensor]) -> None:
+    ctx.save_for_backward(output[1], *inputs[:4])
+    ctx.options = inputs[4:7]
+
+
+def _backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+    slopes, energies, targets, window_lengths, target_lengths = ctx.saved_tensors
+    separator, optional, beta = ctx.options
+    if torch.is_grad_enabled() and math.isfinite(beta):  # somebody wants to differentiate again
+        lattice = reference.build_lattice(targets, target_lengths, separator, optional)
+        matrix = reference.path_matrix(energies, lattice.symbols)
+        values = reference.free_energy(matrix, lattice, window_lengths, beta)
+        (slopes,) = torch.autograd.grad(values.where(values < math.inf, 0).sum(), energies, create_graph=True)
+    return grad[:, None, None] * slopes, *[None] * 8
+
+
+align.register_autograd(_backward, setup_context=_save)
+
+
+@align.register_vmap
+def _(info: Any, in_dims: tuple, *inputs: Any) -> tuple:
+    """One more dimension in front: fold it into the batch."""
+    folded = []
+    for value, dim in zip(inputs, in_dims):
+        if isinstance(value, Tensor):
+            value = value.expand(info.batch_size, *value.shape) if dim is None else value.movedim(dim, 0)
+            value = value.flatten(0, 1)
+        folded.append(value)
+    results = align(*folded)
+    shaped = [r.unflatten(0, (info.batch_size, -1)) if r.numel() else r for r in results]
+    return tuple(shaped), tuple(0 if r.numel() else None for r in results)

@@ -1,0 +1,142 @@
+"""One path matrix at a time, as the handout has it: build it, find the best path, add up what a path collects.
+
+Here each recurrence can be read; :mod:`.alignment` does the same for batches, fast.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .kernels.reference import path_matrix
+from .validation import check_energies, check_matrix, check_range, check_targets
+
+IMPOSSIBLE = 2**30
+"""What :func:`path_energy` answers for a path that is none, as the handout has it."""
+
+
+class BestPath(NamedTuple):
+    """The best path through one path matrix."""
+
+    free_energy: Tensor
+    """() sum of the energies on the path; its gradient is 1 on the path and 0 elsewhere."""
+    points: list[tuple[int, int]]
+    """The L cells (window, target index) of the path."""
+    dp: Tensor
+    """(L, T) lowest energy of a path from (0, 0) to each cell; inf where there is none."""
+
+
+def build_path_matrix(energies: Tensor, targets: Tensor) -> Tensor:
+    """Energy of each window for each symbol of the target.
+
+    Args:
+        energies: (B, L, C), lower is better.
+        targets: (B, T) classes.
+
+    Returns:
+        (B, L, T) with ``[b, i, j] = energies[b, i, targets[b, j]]``, differentiable.
+
+    Raises:
+        TypeError, ValueError: see :func:`ebm_ocr.free_energy`; T may exceed L here.
+    """
+    check_energies(energies)
+    check_targets(energies, targets)
+    check_range("targets", targets, energies.shape[2])
+    return path_matrix(energies, targets.long())
+
+
+def build_ce_matrix(energies: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy of each window for each symbol of the target, laid out as :func:`build_path_matrix`.
+
+    ``[b, i, j] = -log softmax(-energies[b, i])[targets[b, j]]``: the energies, made comparable between windows.
+    """
+    return build_path_matrix(energies + torch.logsumexp(-energies, dim=-1, keepdim=True), targets)
+
+
+def path_energy(pm: Tensor, path: Sequence[int] | Tensor) -> Tensor:
+    """Sum of the energies that a path collects, or ``2**30`` if it is not a path.
+
+    Args:
+        pm: (L, T) energies.
+        path: target index of each window. A path has L of them, starts at 0, ends at T - 1, each step is 0 or +1.
+
+    Returns:
+        () in the dtype of ``pm``, differentiable.
+    """
+    check_matrix(pm)
+    windows, symbols = pm.shape
+    indices = torch.as_tensor(path, device=pm.device)
+    if indices.shape != (windows,) or indices.is_floating_point():
+        return pm.new_tensor(IMPOSSIBLE)
+    steps = indices.diff()
+    if indices[0] != 0 or indices[-1] != symbols - 1 or not ((steps == 0) | (steps == 1)).all():
+        return pm.new_tensor(IMPOSSIBLE)
+    return pm.gather(1, indices.long()[:, None]).sum()
+
+
+def find_path(pm: Tensor) -> BestPath:
+    r"""Find the lowest-energy path from (0, 0) to (L - 1, T - 1) by dynamic programming (Viterbi).
+
+    Each step moves one window right and either stays on its symbol or advances to the next:
+    :math:`D_{l,t} = E_{l,t} + \min(D_{l-1,t}, D_{l-1,t-1})`. A tie stays.
+
+    Args:
+        pm: (L, T) energies, lower is better; inf forbids a cell.
+
+    Raises:
+        TypeError: not a floating-point tensor.
+        ValueError: not 2-D, empty, NaN or -inf, or T > L (no path exists).
+    """
+    check_matrix(pm)
+    windows, symbols = pm.shape
+    if symbols > windows:
+        raise ValueError(f"expected at least as many windows as symbols, got {windows} windows for {symbols} symbols")
+    energies = pm.detach()
+    dp = torch.full_like(energies, math.inf)
+    dp[0, 0] = energies[0, 0]
+    for i in range(1, windows):
+        stay, advance = dp[i - 1], dp[i - 1].roll(1)
+        advance[0] = math.inf
+        dp[i] = energies[i] + torch.minimum(stay, advance)
+
+    j = symbols - 1
+    points = [(windows - 1, j)]
+    for i in range(windows - 1, 0, -1):
+        must_advance = j == i  # below the diagonal there is no path
+        if j > 0 and (must_advance or dp[i - 1, j - 1] < dp[i - 1, j]):
+            j -= 1
+        points.append((i - 1, j))
+    points.reverse()
+    return BestPath(path_energy(pm, [j for _, j in points]), points, dp)
+
+
+def path_cross_entropy(ce: Tensor, path: Sequence[tuple[int, int]] | Tensor) -> Tensor:
+    """Sum of the cross-entropies along a path.
+
+    Args:
+        ce: (L, T), or a batch (B, L, T), see :func:`build_ce_matrix`.
+        path: the cells ``(i, j)`` of one path, as in :class:`BestPath`; or for a batch (B, L) target indices, -1 past
+            a sample's end, as in :class:`Alignment`.
+
+    Returns:
+        () or (B,), differentiable.
+
+    Raises:
+        ValueError: shapes that don't fit, or a cell outside the matrix.
+    """
+    cells = torch.as_tensor(path, device=ce.device)
+    if ce.dim() == 2 and cells.dim() == 2 and cells.shape[1] == 2:
+        check_range("cells", cells, torch.tensor(ce.shape, device=ce.device))
+        return ce[cells[:, 0], cells[:, 1]].sum()
+    if ce.dim() == 3 and cells.shape == ce.shape[:2]:
+        check_range("target indices", cells + 1, ce.shape[2] + 1)
+        on_path = ce.gather(2, cells.clamp(min=0)[..., None])[..., 0]
+        return on_path.where(cells >= 0, 0).sum(1)
+    raise ValueError(
+        f"expected an (L, T) matrix with (i, j) cells or a (B, L, T) batch with (B, L) target indices, "
+        f"got {tuple(ce.shape)} and {tuple(cells.shape)}"
+    )
