@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .alphabet import BETWEEN
 from .kernels import reference
-from .kernels.operator import align, check
+from .kernels.operator import align, check, is_plain, run
 from .validation import as_lengths, check_energies, check_targets
 
 WILDCARD = -1
@@ -195,8 +195,8 @@ def spans(alignment: Alignment) -> list[list[Span]]:
     for sample, (path, symbols) in enumerate(zip(alignment.path.tolist(), alignment.targets.tolist())):
         found.append([])
         end = 0
-        for position, run in groupby(path):
-            start, end = end, end + len(list(run))
+        for position, same in groupby(path):
+            start, end = end, end + len(list(same))
             if position < 0:
                 continue
             symbol, length = symbols[position], end - start
@@ -249,7 +249,8 @@ def _align(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Run the operator; the gradient is computed with the values if autograd will ask for it."""
     gradient = torch.is_grad_enabled() and inputs[0].requires_grad
-    return align(*inputs, separator, separators == "optional", beta, infeasible == "raise", gradient)
+    function = align if gradient or not is_plain(inputs[0]) else run
+    return function(*inputs, separator, separators == "optional", beta, infeasible == "raise", gradient)
 
 
 def _narrow(values: Tensor, energies: Tensor) -> Tensor:

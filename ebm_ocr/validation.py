@@ -35,7 +35,8 @@ def as_lengths(name: str, lengths: Tensor | None, energies: Tensor, longest: int
     batch = energies.shape[0]
     if lengths is None:
         return torch.full((batch,), longest, device=energies.device)
-    lengths = torch.as_tensor(lengths, device=energies.device)
+    if not isinstance(lengths, Tensor) or lengths.device != energies.device:
+        lengths = torch.as_tensor(lengths, device=energies.device)
     if lengths.is_floating_point() or lengths.dtype == torch.bool:
         raise TypeError(f"expected integer {name}, got {lengths.dtype}")
     if lengths.shape != (batch,):

@@ -21,6 +21,11 @@ DROPPED = 1e-190
 """Bound on what a cell loses by :data:`TINY` or underflow, given that its row before sums to 1."""
 NEGLIGIBLE = 1e-20
 """Part of the result that may be lost in a window."""
+RADIX, HALF, DOWN = 2.0**512, 2.0**256, 2.0**-512
+"""Base of wide exponents, its root and its inverse."""
+LOG_RADIX = 512 * math.log(2)
+NEVER = -1e15
+"""Wide exponent of 0."""
 
 
 @compiled
@@ -35,7 +40,8 @@ def boltzmann(energies, windows, used, beta, weights):
             return lowest
         level += lowest
         for k in range(used.size):
-            weights[i, k] = math.exp(-beta * (energies[i, used[k]] - lowest))
+            exponent = beta * (energies[i, used[k]] - lowest)
+            weights[i, k] = math.exp(-exponent) if exponent < 660 else 0.0  # below TINY, where exp is slow
     return level
 
 
@@ -109,51 +115,91 @@ def linear_sum(energies, windows, states, detour, slots, used, optional, beta, f
 
 
 @compiled
-def softmin(first, second, beta):
-    """Free energy of two energies, and the Gibbs probability of the second."""
-    lowest, highest = min(first, second), max(first, second)
-    if lowest == math.inf:
-        return lowest, 0.0
-    ratio = math.exp(-beta * (highest - lowest))
-    return lowest - math.log1p(ratio) / beta, (ratio if first <= second else 1.0) / (1 + ratio)
+def wide_weights(energies, used, beta, slots, weight, power, weights, powers):
+    """Write ``exp(-beta (E - lowest))`` of one window, ``weight * RADIX ** power``, for classes and for states."""
+    lowest = math.inf
+    for k in range(used.size):
+        lowest = min(lowest, energies[used[k]])
+    for k in range(used.size):
+        exponent = beta * (energies[used[k]] - lowest) / LOG_RADIX
+        weight[k], power[k] = 0.0, NEVER
+        if exponent < -NEVER:
+            power[k] = -math.floor(exponent + 0.5)
+            weight[k] = math.exp(-LOG_RADIX * (exponent + power[k]))
+    for s in range(weights.size):
+        weights[s], powers[s] = weight[slots[s]], power[slots[s]]
+    return lowest
 
 
 @compiled
-def log_sum(energies, windows, states, detour, symbols, optional, beta, gradient):
-    """Free energy of one sample in the log domain, for energies of any spread.
+def wide_sum(energies, windows, states, detour, slots, used, optional, beta, forward, powers, gradient):
+    """:func:`linear_sum` for energies of any spread: each cell has an exponent of its own, so nothing is cut off.
 
-    The gradient, unless it is empty, is the share of all paths that is in a state, passed back along their moves.
+    A cell is ``x * RADIX ** k``, with x between the roots of 1 / RADIX and RADIX, or 0. Of two cells that are added the
+    one with the lower k is brought down by a RADIX for each step; two steps down it is nothing.
     """
-    advanced, skipped = np.zeros((windows, states)), np.zeros((windows, states if optional else 0))
-    row, following = np.full(states + 2, math.inf), np.full(states + 2, math.inf)
-    for s in range(min(1 + optional, states)):
-        row[s + 2] = energies[0, symbols[s]]
-    for i in range(1, windows):
-        for s in range(states):
-            value, advanced[i, s] = softmin(row[s + 2], row[s + 1], beta)
-            if optional and detour[s]:
-                value, skipped[i, s] = softmin(value, row[s], beta)
-                advanced[i, s] *= 1 - skipped[i, s]
-            following[s + 2] = value + energies[i, symbols[s]]
-        row, following = following, row
-    value, door = row[states + 1], 0.0
-    if optional and states > 1:
-        value, door = softmin(value, row[states], beta)
-    if gradient.size and value < math.inf:
-        share = np.zeros(states)
-        share[states - 1] = 1 - door
-        if door > 0:
-            share[states - 2] = door
+    level, far, count = 0.0, np.empty(states), used.size
+    weight, power = np.empty(used.size), np.empty(used.size)
+    weights, raised = np.empty(states), np.empty(states)
+    for s in range(states):
+        far[s] = 0.0 if optional and detour[s] else 4 * NEVER  # below every 0
+    forward[0], powers[0] = 0, NEVER
+    forward[0, 2], powers[0, 2] = 1, 0
+    for i in range(windows):
+        lowest = wide_weights(energies[i], used, beta, slots, weight, power, weights, raised)
+        if lowest == math.inf:
+            return lowest
+        level += lowest
+        before, row, before_power, row_power = forward[i], forward[i + 1], powers[i], powers[i + 1]
+        row[:], row_power[:] = 0, NEVER
+        for s in range(min(states, (1 + optional) * i + 1 + optional)):
+            stay, advance, skip = before_power[s + 2], before_power[s + 1], before_power[s] + far[s]
+            top = max(stay, advance, skip)
+            x = before[s + 2] * (1.0 if stay == top else DOWN if stay == top - 1 else 0.0)
+            x += before[s + 1] * (1.0 if advance == top else DOWN if advance == top - 1 else 0.0)
+            x += before[s] * (1.0 if skip == top else DOWN if skip == top - 1 else 0.0)
+            x, k = x * weights[s], top + raised[s]
+            k = k + 1 if x >= HALF else k - 1 if x < 1 / HALF else k
+            x = x * DOWN if x >= HALF else x * RADIX if x < 1 / HALF else x
+            row[s + 2], row_power[s + 2] = x, k if x > 0 else NEVER
+    total, top = 0.0, max(powers[windows, states + 1], powers[windows, states] if optional else NEVER)
+    for s in range(max(0, states - 1 - optional), states):
+        k = powers[windows, s + 2]
+        total += forward[windows, s + 2] * (1.0 if k == top else DOWN if k == top - 1 else 0.0)
+    if total == 0:
+        return math.inf
+    if gradient.size:
+        backward, behind = np.zeros(states), np.full(states, NEVER)
+        share, found = np.empty(states), np.empty(2 * count)
+        left, left_power = np.zeros(states + 2), np.full(states + 2, NEVER)
+        over = np.full(states + 2, 4 * NEVER)
+        over[:states] = far
+        for s in range(max(0, states - 1 - optional), states):
+            backward[s], behind[s] = 1, 0
         for i in range(windows - 1, -1, -1):
+            wide_weights(energies[i], used, beta, slots, weight, power, weights, raised)
+            row, row_power = forward[i + 1], powers[i + 1]
             for s in range(states):
-                gradient[i, symbols[s]] += share[s]
-                if s > 0:
-                    one, two = share[s] * advanced[i, s], share[s] * skipped[i, s] if optional else 0.0
-                    share[s] -= one + two
-                    share[s - 1] += one
-                    if two > 0:
-                        share[s - 2] += two
-    return value
+                k = row_power[s + 2] + behind[s] - top
+                scale = 1.0 if k == 0 else DOWN if k == -1 else RADIX if k == 1 else 0.0
+                share[s] = row[s + 2] * backward[s] * scale
+                x, k = backward[s] * weights[s], behind[s] + raised[s]
+                k = k + 1 if x >= HALF else k - 1 if x < 1 / HALF else k
+                x = x * DOWN if x >= HALF else x * RADIX if x < 1 / HALF else x
+                left[s], left_power[s] = x, k if x > 0 else NEVER
+            for s in range(states):
+                stay, advance, skip = left_power[s], left_power[s + 1], left_power[s + 2] + over[s + 2]
+                top_here = max(stay, advance, skip)
+                x = left[s] * (1.0 if stay == top_here else DOWN if stay == top_here - 1 else 0.0)
+                x += left[s + 1] * (1.0 if advance == top_here else DOWN if advance == top_here - 1 else 0.0)
+                x += left[s + 2] * (1.0 if skip == top_here else DOWN if skip == top_here - 1 else 0.0)
+                backward[s], behind[s] = x, top_here
+            found[:] = 0
+            for s in range(states):
+                found[slots[s] + np.uint64(count * (s >> 1 & 1))] += share[s]
+            for k in range(count):
+                gradient[i, used[k]] = (found[k] + found[k + count]) / total
+    return level - (math.log(total) + top * LOG_RADIX) / beta
 
 
 @compiled
@@ -169,7 +215,7 @@ def free_energies(
     symbols, positions, early = np.empty(size, np.uint64), np.empty(size, np.int64), np.empty(size, np.int64)
     detour, slots = np.empty(size), np.empty(size, np.uint64)
     used, slot_of = np.empty(classes, np.uint64), np.empty(classes, np.int64)
-    forward, weights = np.zeros((windows_most + 1, size + 4)), np.empty((windows_most, min(size, classes)))
+    forward, table = np.zeros((windows_most + 1, size + 4)), np.empty((windows_most + 1, size + 4))
     nothing = np.empty((0, classes), gradient.dtype)
     refused = 0
     gradient[:] = 0
@@ -193,10 +239,12 @@ def free_energies(
             slots[s] = slot_of[symbols[s]]
         part = gradient[b] if gradient.size else nothing
         safe, value = linear_sum(
-            energies[b], windows, states, detour, slots, used[:count], optional, beta, forward, weights, part
+            energies[b], windows, states, detour, slots, used[:count], optional, beta, forward, table, part
         )
         if not safe:
             part[:] = 0
-            value = log_sum(energies[b], windows, states, detour, symbols, optional, beta, part)
+            value = wide_sum(
+                energies[b], windows, states, detour, slots, used[:count], optional, beta, forward, table, part
+            )
         values[b] = value
     return refused
