@@ -24,8 +24,41 @@ NEGLIGIBLE = 1e-20
 RADIX, HALF, DOWN = 2.0**512, 2.0**256, 2.0**-512
 """Base of wide exponents, its root and its inverse."""
 LOG_RADIX = 512 * math.log(2)
+LOG2_E, LOG_2, LOG_2_REST = 1 / math.log(2), 0.693145751953125, 1.42860682030941723e-06
+"""The logarithm of 2 in two parts, the first with few bits."""
+BLOCK = 32
+"""Windows whose Boltzmann weights are computed at once."""
 NEVER = -1e15
 """Wide exponent of 0."""
+
+
+@compiled
+def exponentials(values, bits):
+    """``exp`` of numbers within -700 and 700, in place, all at once: the one of the C library takes them one by one.
+
+    ``2 ** n`` by its bits, times Taylor's sum up to the twelfth power for what is left, at most half of log 2.
+    """
+    scales = bits.view(np.float64)
+    for start in range(0, values.size, bits.size):
+        part = values[start : start + bits.size]
+        for k in range(part.size):
+            power = np.rint(part[k] * LOG2_E)
+            bits[k] = (np.int64(power) + 1023) << 52
+            x = part[k] - power * LOG_2 - power * LOG_2_REST
+            total = 1 / 479001600
+            total = total * x + 1 / 39916800
+            total = total * x + 1 / 3628800
+            total = total * x + 1 / 362880
+            total = total * x + 1 / 40320
+            total = total * x + 1 / 5040
+            total = total * x + 1 / 720
+            total = total * x + 1 / 120
+            total = total * x + 1 / 24
+            total = total * x + 1 / 6
+            total = total * x + 1 / 2
+            part[k] = (total * x + 1) * x + 1
+        for k in range(part.size):
+            part[k] *= scales[k]
 
 
 @compiled
@@ -40,18 +73,22 @@ def boltzmann(energies, windows, used, beta, weights):
             return lowest
         level += lowest
         for k in range(used.size):
-            exponent = beta * (energies[i, used[k]] - lowest)
-            weights[i, k] = math.exp(-exponent) if exponent < 660 else 0.0  # below TINY, where exp is slow
+            weights[i, k] = max(-beta * (energies[i, used[k]] - lowest), -665.0)
+    cells = weights.reshape(-1)
+    exponentials(cells, np.empty(256, np.int64))
+    for k in range(cells.size):
+        cells[k] = cells[k] if cells[k] > 1e-288 else 0.0
     return level
 
 
 @compiled
-def linear_sum(energies, windows, states, detour, slots, used, optional, beta, forward, weights, gradient):
+def linear_sum(energies, windows, states, detour, slots, used, optional, beta, forward, table, gradient):
     """Free energy of one sample in the linear domain, rows rescaled; whether that was safe, and the value.
 
     The gradient, unless it is empty, is the posterior: forward sums times backward sums.
     """
     count, step = used.size, 1 + optional
+    weights = table.reshape(-1)[: windows * count].reshape(windows, count)
     level = boltzmann(energies, windows, used, beta, weights)
     if level == math.inf:
         return True, level
@@ -115,20 +152,25 @@ def linear_sum(energies, windows, states, detour, slots, used, optional, beta, f
 
 
 @compiled
-def wide_weights(energies, used, beta, slots, weight, power, weights, powers):
-    """Write ``exp(-beta (E - lowest))`` of one window, ``weight * RADIX ** power``, for classes and for states."""
-    lowest = math.inf
-    for k in range(used.size):
-        lowest = min(lowest, energies[used[k]])
-    for k in range(used.size):
-        exponent = beta * (energies[used[k]] - lowest) / LOG_RADIX
-        weight[k], power[k] = 0.0, NEVER
-        if exponent < -NEVER:
-            power[k] = -math.floor(exponent + 0.5)
-            weight[k] = math.exp(-LOG_RADIX * (exponent + power[k]))
-    for s in range(weights.size):
-        weights[s], powers[s] = weight[slots[s]], power[slots[s]]
-    return lowest
+def wide_boltzmann(energies, used, beta, weights, powers):
+    """:func:`boltzmann` for a few windows, each ``weight * RADIX ** power``."""
+    level = 0.0
+    for i in range(len(energies)):
+        lowest = math.inf
+        for k in range(used.size):
+            lowest = min(lowest, energies[i, used[k]])
+        if lowest == math.inf:
+            return lowest
+        level += lowest
+        for k in range(used.size):
+            exponent = min(beta * (energies[i, used[k]] - lowest) / LOG_RADIX, -NEVER)
+            powers[i, k] = -np.rint(exponent)
+            weights[i, k] = -LOG_RADIX * (exponent + powers[i, k])
+    exponentials(weights.reshape(-1), np.empty(256, np.int64))
+    for i in range(len(energies)):
+        for k in range(used.size):
+            weights[i, k] = weights[i, k] if powers[i, k] > NEVER else 0.0
+    return level
 
 
 @compiled
@@ -139,17 +181,21 @@ def wide_sum(energies, windows, states, detour, slots, used, optional, beta, for
     one with the lower k is brought down by a RADIX for each step; two steps down it is nothing.
     """
     level, far, count = 0.0, np.empty(states), used.size
-    weight, power = np.empty(used.size), np.empty(used.size)
+    weight, power = np.zeros((BLOCK, count)), np.zeros((BLOCK, count))
     weights, raised = np.empty(states), np.empty(states)
     for s in range(states):
         far[s] = 0.0 if optional and detour[s] else 4 * NEVER  # below every 0
     forward[0], powers[0] = 0, NEVER
     forward[0, 2], powers[0, 2] = 1, 0
     for i in range(windows):
-        lowest = wide_weights(energies[i], used, beta, slots, weight, power, weights, raised)
-        if lowest == math.inf:
-            return lowest
-        level += lowest
+        at = i % BLOCK
+        if at == 0:
+            lowest = wide_boltzmann(energies[i : min(i + BLOCK, windows)], used, beta, weight, power)
+            if lowest == math.inf:
+                return lowest
+            level += lowest
+        for s in range(states):
+            weights[s], raised[s] = weight[at, slots[s]], power[at, slots[s]]
         before, row, before_power, row_power = forward[i], forward[i + 1], powers[i], powers[i + 1]
         row[:], row_power[:] = 0, NEVER
         for s in range(min(states, (1 + optional) * i + 1 + optional)):
@@ -177,7 +223,11 @@ def wide_sum(energies, windows, states, detour, slots, used, optional, beta, for
         for s in range(max(0, states - 1 - optional), states):
             backward[s], behind[s] = 1, 0
         for i in range(windows - 1, -1, -1):
-            wide_weights(energies[i], used, beta, slots, weight, power, weights, raised)
+            at = i % BLOCK
+            if at == BLOCK - 1 and i < windows - 1:
+                wide_boltzmann(energies[i - at : i + 1], used, beta, weight, power)
+            for s in range(states):
+                weights[s], raised[s] = weight[at, slots[s]], power[at, slots[s]]
             row, row_power = forward[i + 1], powers[i + 1]
             for s in range(states):
                 k = row_power[s + 2] + behind[s] - top
