@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .alphabet import BETWEEN
 from .kernels import reference
-from .kernels.operator import align, check, is_plain, run
+from .kernels.operator import Differentiable, align, check, is_plain, run
 from .validation import as_lengths, check_energies, check_targets
 
 WILDCARD = -1
@@ -249,7 +249,7 @@ def _align(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Run the operator; the gradient is computed with the values if autograd will ask for it."""
     gradient = torch.is_grad_enabled() and inputs[0].requires_grad
-    function = align if gradient or not is_plain(inputs[0]) else run
+    function = align if not is_plain(inputs[0]) else Differentiable.apply if gradient else run
     return function(*inputs, separator, separators == "optional", beta, infeasible == "raise", gradient)
 
 

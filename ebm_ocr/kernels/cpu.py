@@ -69,72 +69,105 @@ def feasible(states, optional, early, windows):
 
 
 @compiled
-def best_paths(energies, targets, window_lengths, target_lengths, separator, optional, strict, paths, values, gradient):
-    """Best path of each sample into paths (B, L), values (B,) and, unless it is empty, gradient (B, L, C).
+def legal_move(early, s, i, move):
+    """The move back from state ``s`` at window ``i``; where all ways cost inf, the first that leads to the start."""
+    if early[s - move] < i:
+        return move
+    return 0 if early[s] < i else 1 if early[s - 1] < i else 2
 
-    Returns how many samples are not accepted, or with ``strict`` not feasible.
-    """
-    windows_most, size = energies.shape[1], 2 * targets.shape[1] + 1 if optional else targets.shape[1]
-    symbols, positions, early = np.empty(size, np.uint64), np.empty(size, np.int64), np.empty(size, np.int64)
-    detour, barrier = np.empty(size), np.empty(size)
-    table = np.full((windows_most, size + 2), math.inf)
-    refused = 0
-    paths[:] = -1
-    gradient[:] = 0
-    for b in range(len(energies)):
-        windows, length = window_lengths[b], target_lengths[b]
-        if not accepted(energies[b], targets[b], length, windows):
-            refused += 1
-            continue
-        states = fill_lattice(targets[b], length, separator, optional, symbols, positions, detour, early)
-        possible = feasible(states, optional, early, windows)
-        if windows == 0 or not possible:
-            refused += strict and not possible
-            values[b] = 0.0 if possible else math.inf
-            continue
-        row = table[0]
-        row[:] = math.inf
-        for s in range(min(1 + optional, states)):
-            row[s + 2] = energies[b, 0, symbols[s]]
-        if optional:
-            for s in range(states):
-                barrier[s] = 0.0 if detour[s] else math.inf
-        for i in range(1, windows):
-            row, following, energy = table[i - 1], table[i], energies[b, i]
-            if states < WIDE:
-                skip, advance = row[0], row[1]
+
+@compiled
+def most_states(targets, target_lengths, separator, optional):
+    """States that the largest lattice of a batch has."""
+    if not optional:
+        return targets.shape[1]
+    most = 0
+    for b in range(len(targets)):
+        letters = 0
+        for i in range(max(0, min(target_lengths[b], targets.shape[1]))):
+            letters += targets[b, i] != separator
+        most = max(most, letters)
+    return 2 * most + 1
+
+
+def specialised(optional):
+    """:func:`best_paths` for one topology: as a variable, ``optional`` would keep loops from being vectorised."""
+
+    @compiled
+    def best_paths(energies, targets, window_lengths, target_lengths, separator, strict, paths, values, gradient):
+        """Best path of each sample into paths (B, L), values (B,) and, unless it is empty, gradient (B, L, C).
+
+        Returns how many samples are not accepted, or with ``strict`` not feasible.
+        """
+        windows_most, size = energies.shape[1], most_states(targets, target_lengths, separator, optional)
+        symbols, positions, early = np.empty(size, np.uint64), np.empty(size, np.int64), np.empty(size, np.int64)
+        detour, barrier = np.empty(size), np.empty(size)
+        table = np.full((windows_most, size + 2), math.inf)
+        refused = 0
+        gradient[:] = 0
+        for b in range(len(energies)):
+            windows, length = window_lengths[b], target_lengths[b]
+            paths[b, max(windows, 0) :] = -1
+            if not accepted(energies[b], targets[b], length, windows):
+                refused += 1
+                continue
+            states = fill_lattice(targets[b], length, separator, optional, symbols, positions, detour, early)
+            possible = feasible(states, optional, early, windows)
+            if windows == 0 or not possible:
+                refused += strict and not possible
+                values[b] = 0.0 if possible else math.inf
+                paths[b] = -1
+                continue
+            row = table[0]
+            row[:] = math.inf
+            for s in range(min(1 + optional, states)):
+                row[s + 2] = energies[b, 0, symbols[s]]
+            if optional:
                 for s in range(states):
-                    stay = row[s + 2]
-                    lowest = advance if advance < stay else stay
-                    if optional:
-                        around = skip + barrier[s]
-                        lowest = around if around < lowest else lowest
-                    following[s + 2] = lowest + energy[symbols[s]]
-                    skip, advance = advance, stay
-            elif optional:
-                for s in range(states):
-                    stay, advance, around = row[s + 2], row[s + 1], row[s] + barrier[s]
-                    lowest = advance if advance < stay else stay
-                    following[s + 2] = (around if around < lowest else lowest) + energy[symbols[s]]
-            else:
-                for s in range(states):
-                    stay, advance = row[s + 2], row[s + 1]
-                    following[s + 2] = (advance if advance < stay else stay) + energy[symbols[s]]
-        s, row = states - 1, table[windows - 1]
-        if optional and s > 0 and (row[s + 1] < row[s + 2] or early[s] >= windows):
-            s -= 1
-        values[b] = row[s + 2]
-        finite = row[s + 2] < math.inf
-        for i in range(windows - 1, -1, -1):
-            paths[b, i] = positions[s]
-            if gradient.size and finite:
-                gradient[b, i, symbols[s]] = 1
-            if i > 0:
+                    barrier[s] = 0.0 if detour[s] else math.inf
+            for i in range(1, windows):
+                row, following, energy = table[i - 1], table[i], energies[b, i]
+                if optional:
+                    gap = energy[separator]
+                    for j in range(states // 2):  # a separator and the letter behind it, which alone a detour may enter
+                        before, stay, letter = row[2 * j + 1], row[2 * j + 2], row[2 * j + 3]
+                        following[2 * j + 2] = (before if before < stay else stay) + gap
+                        lowest = stay if stay < letter else letter
+                        around = before + barrier[2 * j + 1]
+                        following[2 * j + 3] = (around if around < lowest else lowest) + energy[symbols[2 * j + 1]]
+                    before, stay = row[states], row[states + 1]
+                    following[states + 1] = (before if before < stay else stay) + gap
+                elif states < WIDE:
+                    advance = row[1]
+                    for s in range(states):
+                        stay = row[s + 2]
+                        following[s + 2] = (advance if advance < stay else stay) + energy[symbols[s]]
+                        advance = stay
+                else:
+                    for s in range(states):
+                        stay, advance = row[s + 2], row[s + 1]
+                        following[s + 2] = (advance if advance < stay else stay) + energy[symbols[s]]
+            s, row = states - 1, table[windows - 1]
+            if optional and s > 0 and (row[s + 1] < row[s + 2] or early[s] >= windows):
+                s -= 1
+            values[b] = row[s + 2]
+            finite = row[s + 2] < math.inf
+            for i in range(windows - 1, 0, -1):
+                paths[b, i] = positions[s]
+                if gradient.size and finite:
+                    gradient[b, i, symbols[s]] = 1
                 stay, advance = table[i - 1, s + 2], table[i - 1, s + 1]
-                move = int(advance < stay)
-                if optional and detour[s] and table[i - 1, s] < min(stay, advance):
-                    move = 2
-                if not finite and early[s - move] >= i:  # all ways cost inf: take the first that is legal
-                    move = 0 if early[s] < i else 1 if early[s - 1] < i else 2
-                s -= move
-    return refused
+                move = int(advance < stay)  # arithmetic, not branches: nobody can predict them
+                if optional:
+                    around = table[i - 1, s] + barrier[s]
+                    move += (2 - move) * int(around < (advance if advance < stay else stay))
+                s -= move if finite else legal_move(early, s, i, move)
+            paths[b, 0] = positions[s]
+            if gradient.size and finite:
+                gradient[b, 0, symbols[s]] = 1
+        return refused
+
+    return best_paths
+
+
+BEST_PATHS = {optional: specialised(optional) for optional in (False, True)}

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from .cpu import accepted, compiled, feasible, fill_lattice
+from .cpu import accepted, compiled, feasible, fill_lattice, most_states
 
 TINY = 1e-290
 """A smaller sum is taken as 0, for speed: further down arithmetic gets slow."""
@@ -260,8 +260,8 @@ def free_energies(
 
     Returns how many samples are not accepted, or with ``strict`` not feasible.
     """
-    windows_most, classes, size = energies.shape[1], energies.shape[2], 2 * targets.shape[1] + 1
-    size = size if optional else targets.shape[1]
+    windows_most, classes = energies.shape[1], energies.shape[2]
+    size = most_states(targets, target_lengths, separator, optional)
     symbols, positions, early = np.empty(size, np.uint64), np.empty(size, np.int64), np.empty(size, np.int64)
     detour, slots = np.empty(size), np.empty(size, np.uint64)
     used, slot_of = np.empty(classes, np.uint64), np.empty(classes, np.int64)
