@@ -113,7 +113,7 @@ class PathEnergyLoss(nn.Module):
         )
         if self.zero_infinity:
             values = values.where(values < math.inf, 0)
-        return {"none": lambda v: v, "mean": torch.mean, "sum": torch.sum}[self.reduction](values)
+        return values if self.reduction == "none" else values.mean() if self.reduction == "mean" else values.sum()
 
     def extra_repr(self) -> str:
         """The options."""

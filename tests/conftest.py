@@ -1,10 +1,14 @@
 """Shared by the tests: a trained reader, ragged batches, and every path of a small matrix."""
 
 import math
+import os
 from itertools import combinations
 
 import pytest
 import torch
+
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # must be set before triton is first imported
 
 from ebm_ocr import BETWEEN, train_from_scratch
 

@@ -1,6 +1,9 @@
 """The kernels against the enumeration of all paths, against the reference, and at the edges of arithmetic."""
 
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -215,3 +218,13 @@ def test_nothing_the_kernels_were_given_is_written_to():
     viterbi(energies, targets)
     assert np.array_equal(energies.numpy(), copy)
     assert targets.tolist() == [[0, 1], [1, 1]]
+
+
+def test_kernels_stay_within_their_arrays():
+    """As plain Python, where an index past the end is an error; compiled it would be a silent read of what is there."""
+    cases = "enumeration or neither or hopeless or empty"
+    command = [sys.executable, "-m", "pytest", "-q", "-W", "ignore::RuntimeWarning", "-p", "no:cacheprovider"]
+    result = subprocess.run(
+        [*command, __file__, "-k", cases], env=os.environ | {"NUMBA_DISABLE_JIT": "1"}, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stdout

@@ -7,6 +7,7 @@ The gradient is computed within the forward pass, and only if somebody will ask 
 from __future__ import annotations
 
 import functools
+import importlib.util
 import math
 from collections.abc import Callable
 from typing import Any
@@ -58,9 +59,9 @@ def run(
         return torch.from_numpy(values), torch.from_numpy(slopes), torch.from_numpy(path)
     lattice = check(*inputs, separator, optional, strict)
     if energies.device.type == "cuda" and _has_triton():
-        from . import cuda
+        from .cuda import align as align_on_cuda
 
-        return cuda.align(inputs[0], lattice, window_lengths, beta, gradient)
+        return align_on_cuda(inputs[0], lattice, window_lengths, beta, gradient)
     return by_reference(inputs[0], lattice, window_lengths, beta, gradient)
 
 
@@ -142,7 +143,7 @@ def by_reference(
 
 def _has_triton() -> bool:
     """Whether the kernels for CUDA can be compiled."""
-    return torch.utils._triton.has_triton()
+    return importlib.util.find_spec("triton") is not None
 
 
 @align.register_fake
