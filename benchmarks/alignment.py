@@ -286,13 +286,16 @@ def plot(times: dict[str, dict[str, float]], grown: dict[str, tuple[list[int], d
         bars.bar(places, [t[name] * 1e3 for t in times.values()], 0.1, color=shade, label=name)
     bars.set(yscale="log", ylabel="median time [ms]", xlabel="workload", xticks=range(len(times)))
     bars.set_xticklabels(times)
-    bars.legend(fontsize=7)
+    figure.legend(*bars.get_legend_handles_labels(), loc="outside upper center", ncols=len(names), fontsize=7)
     for (axis, (sizes, rows)), marker in zip(grown.items(), "osd"):
         for name, style in zip(rows, ("-", "--")):
             scaled = np.array(rows[name]) / rows[name][0]
             lines.plot(np.array(sizes) / sizes[0], scaled, style + marker, color="0.3", label=f"{axis}, {name}")
     lines.plot([1, 8], [1, 8], ":", color="0.7", label="linear")
     lines.set(xscale="log", yscale="log", xlabel="size / smallest size", ylabel="time / time at the smallest size")
+    for axis in (lines.xaxis, lines.yaxis):
+        axis.set_ticks([1, 2, 4, 8], labels=["1", "2", "4", "8"])
+        axis.set_ticks([], minor=True)
     lines.legend(fontsize=7)
     figure.savefig(RESULTS / "alignment.png", dpi=120)
     plt.close(figure)

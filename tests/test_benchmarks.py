@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from benchmarks.alignment import BETWEEN, CLASSES, contenders, interleave, make_inputs
 from benchmarks.homework import compare, loop_find_path, loop_train
-from ebm_ocr import TrainConfig, find_path, path_cross_entropy, prepare, train_ebm_model
+from ebm_ocr import TrainConfig, find_path, free_energy, path_cross_entropy, prepare, train_ebm_model
 
 TINY = TrainConfig(words=40, epochs=1)
 
@@ -29,3 +30,21 @@ def test_table_has_a_row_for_each():
     assert [row.name for row in rows] == ["Python loops", "ebm_ocr"]
     assert rows[1].seconds < rows[0].seconds
     assert rows[0].accuracy == pytest.approx(rows[1].accuracy)
+
+
+def test_engine_and_peers_are_given_the_same_words():
+    data = make_inputs(3, 14, 4)
+    ours = free_energy(data.energies, data.targets, data.windows, data.symbols, 1.0, "optional")
+    scores = -data.energies.transpose(0, 1)
+    lengths = data.windows, data.symbols // 2
+    theirs = torch.nn.functional.ctc_loss(scores, data.letters, *lengths, blank=BETWEEN, reduction="none")
+    torch.testing.assert_close(ours, theirs)
+    assert data.energies.shape == (3, 14, CLASSES)
+
+
+def test_every_contender_is_timed():
+    calls = contenders(make_inputs(3, 14, 4))
+    assert {"viterbi", "free energy + gradient", "ctc_loss"} <= set(calls)
+    times = interleave(calls, rounds=1, row=1)
+    assert set(times) == set(calls)
+    assert all(seconds > 0 for seconds in times.values())

@@ -19,6 +19,20 @@ def test_first_example_prints_what_the_readme_shows(trained, monkeypatch, capsys
     assert capsys.readouterr().out == expected
 
 
+def test_engine_example_runs_and_prints_a_span_for_each_letter(capsys):
+    exec(re.findall(r"```python\n(.*?)```", README, re.S)[1], {})
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["2", "8"]
+
+
+def test_table_of_times_is_the_one_that_the_benchmark_wrote():
+    measured = (ROOT / "benchmarks/results/alignment.md").read_text()
+    rows = [row for row in README.splitlines() if re.match(r"\| (viterbi|free energy|wide)", row)]
+    assert len(rows) == 6
+    for row in rows:
+        assert row in measured.splitlines()
+    assert re.search(r"Measured (\S+)", measured)[1] in README
+
+
 def test_files_named_in_the_map_exist():
     rows = re.findall(r"^\| (`.*?) \|", README, re.M)
     named = [name for row in rows for name in re.findall(r"`([\w./]+)`", row)]
