@@ -21,9 +21,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
-if hasattr(os, "sched_setaffinity"):  # before any library counts the cores
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-
 import matplotlib
 import numpy as np
 import torch
@@ -306,6 +303,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15, help="rounds of five calls each (default: %(default)s)")
     RESULTS.mkdir(exist_ok=True)
+    if hasattr(os, "sched_setaffinity"):  # before XLA is loaded, which counts the cores
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     text = report(parser.parse_args().rounds)
     (RESULTS / "alignment.md").write_text(text)
     print(text)
