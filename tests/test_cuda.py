@@ -10,6 +10,8 @@ pytest.importorskip("triton")
 from ebm_ocr import free_energy, viterbi
 from ebm_ocr.kernels import cuda, operator, reference
 
+pytestmark = pytest.mark.filterwarnings("ignore:Conversion of an array:DeprecationWarning")  # Triton 3.6 itself
+
 GPU = torch.cuda.is_available()
 DEVICE = "cuda" if GPU else "cpu"
 GAP = 3
