@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
-    "alphabet": ("ALPHABET_SIZE", "BETWEEN", "LETTERS", "SYMBOLS", "transform_word", "indices_to_str"),
+    "alphabet": ("ALPHABET_SIZE", "BETWEEN", "LETTERS", "SYMBOLS", "indices_to_str", "spell", "transform_word"),
     "windows": ("HEIGHT", "STRIDE", "WINDOW", "count_windows"),
     "words": ("Batch", "SimpleWordsDataset", "collate_fn", "default_font", "simple_collate_fn"),
     "network": ("SimpleNet",),
@@ -41,7 +41,16 @@ _HOMES = {
         "simple_loss",
         "square_square_loss",
     ),
-    "decoding": ("greedy_decode",),
+    "decoding": (
+        "Reading",
+        "best_word",
+        "greedy_decode",
+        "most_offending",
+        "n_best",
+        "rank",
+        "word_energy",
+        "word_probability",
+    ),
     "training": (
         "History",
         "TrainConfig",

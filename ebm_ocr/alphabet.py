@@ -9,6 +9,7 @@ from itertools import groupby
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 LETTERS = string.ascii_lowercase
 BETWEEN = len(LETTERS)
@@ -46,6 +47,13 @@ def transform_word(word: str) -> Tensor:
     symbols = torch.full((2 * len(check_word(word)),), BETWEEN)
     symbols[::2] = torch.tensor([LETTERS.index(letter) for letter in word])
     return symbols
+
+
+def spell(words: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """:func:`transform_word` for a batch: (B, T) targets, padded with separators, and their (B,) lengths."""
+    targets = [transform_word(word) for word in words]
+    lengths = torch.tensor([len(target) for target in targets])
+    return pad_sequence(targets, batch_first=True, padding_value=BETWEEN), lengths
 
 
 def indices_to_str(indices: Sequence[int] | Tensor) -> str:

@@ -1,10 +1,31 @@
-"""Energies to text."""
+"""Energies to text: the vote of the windows, and exact search among all words.
+
+The classes of C are the letters from ``a`` on, and the separator last. A word's energy is that of its best path, or its
+free energy at inverse temperature beta, as in :func:`ebm_ocr.free_energy`. Where separators are required a word has one
+or more letters; where they are optional the empty word counts too. Searches run on the CPU, in float64, without
+gradient.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
 from torch import Tensor
 
-from .alphabet import indices_to_str
+from .alignment import Separators, free_energy
+from .alphabet import ALPHABET_SIZE, BETWEEN, LETTERS, indices_to_str, spell
+from .validation import as_lengths, check_energies, check_values
+
+
+class Reading(NamedTuple):
+    """A word, and how badly it fits."""
+
+    text: str
+    energy: float
 
 
 def greedy_decode(energies: Tensor, window_lengths: Tensor | None = None) -> list[str]:
@@ -24,3 +45,188 @@ def greedy_decode(energies: Tensor, window_lengths: Tensor | None = None) -> lis
     if len(lengths) != batch or not all(0 <= length <= windows for length in lengths):
         raise ValueError(f"expected {batch} window_lengths in 0..{windows}, got {lengths}")
     return [indices_to_str(row[:length]) for row, length in zip(energies.argmin(2).tolist(), lengths)]
+
+
+def best_word(
+    energies: Tensor,
+    window_lengths: Tensor | None = None,
+    separators: Separators = "required",
+) -> list[Reading]:
+    """The word of least energy of each sample, over all words of any length and all their paths.
+
+    Args and errors: see :func:`n_best`.
+
+    Raises:
+        ValueError: a sample in which no word has a finite energy.
+    """
+    return [_first(found, b) for b, found in enumerate(n_best(energies, 1, window_lengths, separators))]
+
+
+def n_best(
+    energies: Tensor,
+    n: int,
+    window_lengths: Tensor | None = None,
+    separators: Separators = "required",
+) -> list[list[Reading]]:
+    """The ``n`` words of least energy of each sample, in order; fewer where fewer have a finite energy.
+
+    Exact, by A* in the tree of prefixes (Hart, Nilsson & Raphael 1968) with the true cost of the cheapest way to go
+    on, so only prefixes of the words found are ever opened: about ``n * L`` steps of O(C L). Of words with the same
+    energy any may come first.
+
+    Args:
+        energies: (B, L, C), lower is better, C from 2 to 27.
+        n: how many, at least 1.
+        window_lengths: (B,) how many windows of each sample count; default L.
+        separators: "required" or "optional", see :func:`ebm_ocr.free_energy`.
+
+    Raises:
+        TypeError, ValueError: see :func:`ebm_ocr.free_energy`; more than 27 classes; ``n`` below 1.
+    """
+    if n < 1:
+        raise ValueError(f"expected n of at least 1, got {n}")
+    from .kernels.cpu_words import best_words
+
+    readings = []
+    for sample in _samples(energies, window_lengths, separators):
+        words, values = np.empty((n, len(sample)), np.int64), np.empty(n)
+        found = best_words(sample, separators == "optional", words, values) if len(sample) else 0
+        if not len(sample) and separators == "optional":  # no windows show no letters
+            values[0], found = 0, 1
+        texts = ["".join(LETTERS[c] for c in word if c >= 0) for word in words[:found].tolist()]
+        readings.append(sorted(map(Reading, texts, values.tolist()), key=lambda reading: reading.energy))
+    return readings
+
+
+def most_offending(
+    energies: Tensor,
+    words: Sequence[str],
+    window_lengths: Tensor | None = None,
+    separators: Separators = "required",
+) -> list[Reading]:
+    """The word of least energy other than the right one, of each sample: what training should raise first.
+
+    Args:
+        words: B right words.
+
+    Args and errors otherwise: see :func:`n_best`.
+
+    Raises:
+        ValueError: a sample in which no other word has a finite energy.
+    """
+    if len(words) != len(energies):
+        raise ValueError(f"expected {len(energies)} words, one a sample, got {len(words)}")
+    first_two = n_best(energies, 2, window_lengths, separators)
+    others = [[reading for reading in pair if reading.text != word] for pair, word in zip(first_two, words)]
+    return [_first(found, b) for b, found in enumerate(others)]
+
+
+def rank(
+    energies: Tensor,
+    words: Sequence[str],
+    window_lengths: Tensor | None = None,
+    beta: float = math.inf,
+    separators: Separators = "required",
+) -> Tensor:
+    """Free energy of each word of a list in each sample; work is shared among words that begin alike.
+
+    Args:
+        words: N words, in any order.
+        beta: inverse temperature in (0, inf].
+
+    Args and errors otherwise: see :func:`n_best`.
+
+    Returns:
+        (B, N) in the dtype and on the device of the energies; inf for words that do not fit. ``argmin(1)`` is the best.
+    """
+    if not beta > 0:
+        raise ValueError(f"expected beta in (0, inf], got {beta}")
+    samples = _samples(energies, window_lengths, separators)
+    if not words:
+        raise ValueError("expected at least one word to rank, got none")
+    letters = LETTERS[: energies.shape[2] - 1]
+    if "" in words or not set("".join(words)) <= set(letters):
+        wrong = next(word for word in words if not word or not set(word) <= set(letters))
+        raise ValueError(f"expected words of the letters {letters[0]}..{letters[-1]}, got {wrong!r}")
+    order = sorted(range(len(words)), key=words.__getitem__)
+    width = max(map(len, words))
+    text = "".join(words[i].ljust(width) for i in order).encode()
+    table = np.frombuffer(text, np.uint8).reshape(len(words), width).astype(np.int64) - ord("a")
+    table[table < 0] = -1  # the blanks behind a word
+    shared = np.zeros(len(words), np.int64)
+    shared[1:] = (table[1:] == table[:-1]).cumprod(1).sum(1)
+    from .kernels.cpu_words import rank_words
+
+    found = np.empty((len(samples), len(words)))
+    for b, sample in enumerate(samples):
+        values = np.empty(len(words))
+        rank_words(sample, separators == "optional", float(beta), table, shared, values)
+        found[b, order] = values
+    return torch.from_numpy(found).to(energies.device, energies.dtype)
+
+
+def word_probability(
+    energies: Tensor,
+    words: Sequence[str],
+    window_lengths: Tensor | None = None,
+    beta: float = 1.0,
+    separators: Separators = "required",
+) -> Tensor:
+    """Gibbs probability of a word among all words: ``exp(-beta (F(x, y) - F(x)))``, F(x) over all words.
+
+    Args:
+        words: B words, one a sample.
+        beta: inverse temperature, finite.
+
+    Args and errors otherwise: see :func:`ebm_ocr.free_energy`.
+
+    Returns:
+        (B,) differentiable; 0 for words that do not fit.
+    """
+    if not 0 < beta < math.inf:
+        raise ValueError(f"expected a finite beta above 0, got {beta}")
+    word = word_energy(energies, words, window_lengths, beta, separators)
+    every = free_energy(energies, None, window_lengths, None, beta, separators, energies.shape[2] - 1)
+    return torch.exp(beta * (every - word))
+
+
+def word_energy(
+    energies: Tensor,
+    words: Sequence[str],
+    window_lengths: Tensor | None = None,
+    beta: float = math.inf,
+    separators: Separators = "required",
+) -> Tensor:
+    """Free energy of one word a sample, given as text; inf where it does not fit.
+
+    Args and errors: see :func:`ebm_ocr.free_energy`.
+
+    Returns:
+        (B,) differentiable.
+    """
+    targets, lengths = spell(words)
+    last = energies.shape[2] - 1
+    targets = targets.where(targets != BETWEEN, last).to(energies.device)
+    return free_energy(energies, targets, window_lengths, lengths, beta, separators, separator=last, infeasible="inf")
+
+
+def _samples(energies: Tensor, window_lengths: Tensor | None, separators: Separators) -> list[np.ndarray]:
+    """(L, C) float64 of each sample, its own windows only, checked."""
+    check_energies(energies)
+    classes = energies.shape[2]
+    if not 2 <= classes <= ALPHABET_SIZE:
+        raise ValueError(f"expected 2..{ALPHABET_SIZE} classes, letters and a separator, got {classes}")
+    if separators not in ("required", "optional"):
+        raise ValueError(f"expected separators 'required' or 'optional', got {separators!r}")
+    lengths = as_lengths("window_lengths", window_lengths, energies, energies.shape[1])
+    nothing = lengths.new_zeros(len(lengths), 1)
+    check_values(energies.detach(), nothing, lengths, nothing[:, 0])
+    array = energies.detach().cpu().double().contiguous().numpy()
+    return [array[b, :length] for b, length in enumerate(lengths.tolist())]
+
+
+def _first(found: list[Reading], sample: int) -> Reading:
+    """The best of the words found."""
+    if not found:
+        raise ValueError(f"sample {sample} has no such word of finite energy")
+    return found[0]

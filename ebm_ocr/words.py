@@ -14,11 +14,10 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn.functional import pad
-from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 from torchvision.transforms.v2 import functional as transforms
 
-from .alphabet import BETWEEN, LETTERS, check_word, transform_word
+from .alphabet import LETTERS, check_word, spell
 from .windows import HEIGHT, WINDOW, count_windows
 
 LETTER_WIDTH = 18
@@ -219,13 +218,8 @@ def collate_fn(samples: Sequence[Sample]) -> Batch:
     window_lengths = [count_windows(image.shape[-1]) for image, _ in samples]
     for text, windows in zip(texts, window_lengths):
         check_windows(check_word(text), windows)
-    targets = [transform_word(text) for text in texts]
-    return Batch(
-        images,
-        pad_sequence(targets, batch_first=True, padding_value=BETWEEN),
-        torch.tensor(window_lengths),
-        torch.tensor([len(target) for target in targets]),
-    )
+    targets, target_lengths = spell(texts)
+    return Batch(images, targets, torch.tensor(window_lengths), target_lengths)
 
 
 def _unzip(samples: Sequence[Sample]) -> tuple[Tensor, list[str]]:

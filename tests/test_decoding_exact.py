@@ -1,0 +1,218 @@
+"""Search among all words against their enumeration, and what it costs."""
+
+import math
+import random
+import time
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+
+from ebm_ocr import (
+    LETTERS,
+    best_word,
+    free_energy,
+    greedy_decode,
+    most_offending,
+    n_best,
+    rank,
+    word_energy,
+    word_probability,
+)
+
+TOPOLOGIES = ["required", "optional"]
+
+
+def draw(*shape, seed=0, kind="normal"):
+    energies = torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    if kind == "tied":
+        return energies.round()
+    if kind == "constant":
+        return torch.full_like(energies, 0.1)
+    if kind == "forbidden":
+        return energies.masked_fill(energies > 0.8, math.inf)
+    return energies * (1e4 if kind == "wide" else 1)
+
+
+def every_word(letters, longest, separators):
+    """All words of up to so many letters."""
+    shortest = 0 if separators == "optional" else 1
+    return ["".join(w) for n in range(shortest, longest + 1) for w in product(LETTERS[:letters], repeat=n)]
+
+
+def energies_of(sample, words, separators, beta=math.inf):
+    """Each word's free energy by the engine, one at a time; the empty word shows separators alone."""
+    gap, found = sample.shape[1] - 1, {}
+    for word in words:
+        target = torch.tensor([[s for letter in word for s in (LETTERS.index(letter), gap)] or [gap]])
+        lengths = None, torch.tensor([2 * len(word)])
+        options = {"beta": beta, "separators": separators, "separator": gap, "infeasible": "inf"}
+        found[word] = free_energy(sample[None], target, *lengths, **options).item()
+    return found
+
+
+@pytest.mark.parametrize("kind", ["normal", "tied", "constant", "forbidden", "wide"])
+@pytest.mark.parametrize("separators", TOPOLOGIES)
+@pytest.mark.parametrize("windows", range(1, 9))
+def test_n_best_are_the_first_of_all_words(windows, separators, kind):
+    """Every word that fits in the windows, over three letters, or two where there are many windows."""
+    letters = 3 if windows < 5 else 2
+    sample = draw(windows, letters + 1, seed=windows, kind=kind)
+    longest = windows if separators == "optional" else windows // 2
+    every = energies_of(sample, every_word(letters, longest, separators), separators)
+    expected = sorted(value for value in every.values() if value < math.inf)[:12]
+    found = n_best(sample[None], 12, separators=separators)[0]
+    assert len({text for text, _ in found}) == len(found) == len(expected)
+    np.testing.assert_allclose([energy for _, energy in found], expected, rtol=1e-9, atol=1e-9)
+    for text, energy in found:
+        assert energy == pytest.approx(every[text], rel=1e-9, abs=1e-9)
+    if found:
+        assert best_word(sample[None], separators=separators)[0].energy == pytest.approx(expected[0])
+    else:
+        with pytest.raises(ValueError, match="sample 0 has no such word"):
+            best_word(sample[None], separators=separators)
+
+
+@pytest.mark.parametrize("separators", TOPOLOGIES)
+@pytest.mark.parametrize("seed", range(20))
+def test_most_offending_is_the_best_of_all_others(separators, seed):
+    """The right word is each of all words up to three letters in turn, over the alphabets of one to three letters."""
+    sample = draw(7, 2 + seed % 3, seed=seed)
+    letters = sample.shape[1] - 1
+    longest = 7 if separators == "optional" else 3
+    every = energies_of(sample, every_word(letters, longest if letters < 3 else 4, separators), separators)
+    rights = [word for word in every if 1 <= len(word) <= 3]
+    found = most_offending(sample.expand(len(rights), -1, -1), rights, separators=separators)
+    for right, (text, energy) in zip(rights, found):
+        assert text != right
+        assert energy <= min(value for word, value in every.items() if word != right) + 1e-9
+        assert text not in every or energy == pytest.approx(every[text])
+
+
+@pytest.mark.parametrize("separators", TOPOLOGIES)
+@pytest.mark.parametrize(
+    ("sure", "doubts", "other"),
+    [
+        ("cc__aa__b__", {8: "a"}, "caa"),  # another letter
+        ("cc__aa__b__", {8: "_"}, "ca"),  # the last one is missing
+        ("cc__aa__bb_", {4: "_", 5: "_"}, "cb"),  # one in the middle is missing
+        ("cc__aaa__b_", {5: "_"}, "caab"),  # one is doubled
+        ("cc_aa__bbb_", {8: "_"}, "cabb"),  # the last one is doubled
+        ("cc__aa__b___", {10: "a"}, "caba"),  # one more behind
+    ],
+)
+def test_most_offending_differs_by_as_little_as_one_letter(sure, doubts, other, separators):
+    """Windows that are sure, but for one or two that could as well show something else."""
+    classes = "abc_"
+    energies = torch.full((1, len(sure), 4), 50.0)
+    for window, symbol in enumerate(sure):
+        energies[0, window, classes.index(symbol)] = 0.0
+    for window, symbol in doubts.items():
+        energies[0, window, classes.index(symbol)] = 1.0
+    right = "cab"
+    assert most_offending(energies, [right], separators=separators)[0].text == other
+
+
+@pytest.mark.parametrize("beta", [0.3, 1.0, 5.0, math.inf])
+@pytest.mark.parametrize("separators", TOPOLOGIES)
+@pytest.mark.parametrize("kind", ["normal", "forbidden", "wide"])
+def test_rank_is_the_engine_word_by_word(kind, separators, beta):
+    energies = torch.stack([draw(8, 4, seed=seed, kind=kind) for seed in range(3)])
+    words = every_word(3, 4, "required")
+    random.Random(0).shuffle(words)
+    words += words[:3]  # twice the same
+    lengths = torch.tensor([8, 5, 0])
+    found = rank(energies, words, lengths, beta, separators)
+    for b in range(3):
+        for n in range(0, len(words), 7):
+            expected = word_energy(energies[b : b + 1], [words[n]], lengths[b : b + 1], beta, separators)
+            torch.testing.assert_close(found[b, n], expected[0], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("beta", [0.3, 1.0, 4.0])
+@pytest.mark.parametrize("separators", TOPOLOGIES)
+def test_probabilities_of_all_words_sum_to_one(separators, beta):
+    energies = draw(1, 6, 3)
+    words = every_word(2, 6, "required")
+    shares = word_probability(energies.expand(len(words), -1, -1), words, None, beta, separators)
+    empty = 0.0
+    if separators == "optional":
+        empty = math.exp(
+            beta * (free_energy(energies, beta=beta, separators="optional", separator=2) - energies[0, :, 2].sum())
+        )
+    assert shares.sum().item() + empty == pytest.approx(1.0)
+    assert ((shares >= 0) & (shares <= 1)).all()
+
+
+def test_probability_has_the_gradient_of_finite_differences():
+    energies = draw(2, 6, 4).requires_grad_()
+    assert torch.autograd.gradcheck(lambda e: word_probability(e, ["ab", "c"], torch.tensor([6, 5])), energies)
+
+
+@pytest.mark.parametrize("separators", TOPOLOGIES)
+def test_windows_past_the_end_do_not_count(separators):
+    energies, lengths = draw(3, 9, 5), torch.tensor([9, 6, 4])
+    padded = energies.masked_fill((torch.arange(9) >= lengths[:, None])[..., None], math.nan)
+    together = n_best(padded, 4, lengths, separators)
+    for b, length in enumerate(lengths.tolist()):
+        assert n_best(energies[b : b + 1, :length], 4, None, separators)[0] == together[b]
+
+
+def test_no_windows_say_the_empty_word_or_none():
+    energies = draw(1, 4, 3)
+    assert n_best(energies, 3, torch.tensor([0]), "optional") == [[("", 0.0)]]
+    assert n_best(energies, 3, torch.tensor([0]), "required") == [[]]
+
+
+def test_the_best_word_of_optional_separators_is_what_the_best_windows_collapse_to():
+    energies = draw(5, 12, 27)
+    for b, (_, energy) in enumerate(best_word(energies, separators="optional")):
+        assert energy == pytest.approx(energies[b].min(1).values.sum().item())
+
+
+def test_a_thousand_ties_do_not_stop_the_search():
+    """100 windows that fit every word equally well; only what is sought is opened."""
+    start = time.perf_counter()
+    found = n_best(torch.full((1, 100, 27), 0.1), 20)[0]
+    assert len({text for text, _ in found}) == 20
+    assert time.perf_counter() - start < 20  # with compilation
+
+
+@pytest.mark.slow
+def test_search_reads_what_the_vote_reads_where_energies_are_clear(trained):
+    from ebm_ocr import SimpleWordsDataset, collate_fn
+
+    model, _ = trained
+    samples = [SimpleWordsDataset(6, 20, seed=10_500)[i] for i in range(20)]
+    batch = collate_fn(samples)
+    with torch.no_grad():
+        energies = model(batch.images)
+    texts = [text for _, text in samples]
+    assert [text for text, _ in best_word(energies, batch.window_lengths)] == texts
+    assert greedy_decode(energies, batch.window_lengths) == texts
+    offending = most_offending(energies, texts, batch.window_lengths)
+    for right, best, (other, energy) in zip(texts, best_word(energies, batch.window_lengths), offending):
+        assert other != right
+        assert energy > best.energy
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda e: n_best(e, 0), "n of at least 1, got 0"),
+        (lambda e: n_best(e, 1, separators="some"), "'required' or 'optional', got 'some'"),
+        (lambda e: n_best(e, 1, torch.tensor([5, 9])), r"window_lengths in 0..5, got \[5, 9\]"),
+        (lambda e: n_best(torch.zeros(1, 3, 28), 1), "2..27 classes"),
+        (lambda e: n_best(e * math.nan, 1), "above -inf, got NaN"),
+        (lambda e: most_offending(e, ["a"]), "expected 2 words, one a sample, got 1"),
+        (lambda e: rank(e, []), "at least one word"),
+        (lambda e: rank(e, ["ab", "az"]), r"letters a\.\.c, got 'az'"),
+        (lambda e: rank(e, ["ab", ""]), "got ''"),
+        (lambda e: rank(e, ["ab"], beta=0), r"beta in \(0, inf\]"),
+        (lambda e: word_probability(e, ["a", "b"], beta=math.inf), "finite beta"),
+    ],
+)
+def test_bad_input_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(torch.zeros(2, 5, 4))
