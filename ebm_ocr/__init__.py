@@ -3,7 +3,7 @@
 The data flows in one direction:
 
     text - alphabet -> symbols ---------------+
-      +- words -> image - network -> energies +- alignment -> free energy, path - losses -> scalar
+      +- words -> image - network -> energies +- alignment -> free energy, path - criteria -> scalar
                                         +------ decoding -> text
 
 An energy says how badly a window of the image fits a class; lower is better. The names below stand in the order of the
@@ -29,16 +29,18 @@ _HOMES = {
     ),
     "paths": ("BestPath", "build_ce_matrix", "build_path_matrix", "find_path", "path_cross_entropy", "path_energy"),
     "alignment": ("WILDCARD", "Alignment", "Span", "free_energy", "posterior", "spans", "viterbi"),
+    "criteria": ("PathEnergyLoss", "cross_entropy", "forward_loss", "normalise"),
     "losses": (
-        "PathEnergyLoss",
-        "cross_entropy",
         "energy_loss",
-        "forward_loss",
         "hinge_loss",
         "log_loss",
+        "lvq2_loss",
+        "mce_loss",
+        "mee_loss",
         "nll_loss",
         "perceptron_loss",
         "simple_loss",
+        "square_exponential_loss",
         "square_square_loss",
     ),
     "decoding": (
@@ -55,6 +57,7 @@ _HOMES = {
         "History",
         "TrainConfig",
         "prepare",
+        "train",
         "train_ebm_model",
         "train_from_scratch",
         "train_gtn_model",

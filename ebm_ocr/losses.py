@@ -1,126 +1,16 @@
-"""Energies to a scalar: what training makes small."""
+"""The losses of energy-based learning, as LeCun et al. 2006 (table 1) and the homework have them.
+
+Each is a function of energies of answers: ``good`` is that of the right answer, E; ``bad`` that of a wrong one, Ē, best
+the most offending one, which is the wrong answer of least energy; ``lowest`` and ``log_partition`` are over all
+answers. An answer's energy may itself be a free energy, over its latent variables. :func:`ebm_ocr.train` takes any of
+them for words.
+"""
 
 from __future__ import annotations
 
-import math
-from typing import Any, Literal
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
-
-from .alignment import Separators, free_energy
-from .alphabet import BETWEEN
-
-
-def cross_entropy(energies: Tensor, target: Tensor, **options: Any) -> Tensor:
-    """Cross-entropy of the soft-arg-min of energies: ``-log softmax(-energies)[target]``.
-
-    Args:
-        energies: (..., C), lower is better; the classes come last.
-        target: (...) classes, the same leading shape.
-        options: passed on to ``torch.nn.functional.cross_entropy``, such as ``reduction``.
-
-    Returns:
-        () mean over all targets, or (...) with ``reduction="none"``.
-
-    Raises:
-        ValueError: leading shapes that differ.
-    """
-    if energies.shape[:-1] != target.shape:
-        expected = tuple(energies.shape[:-1])
-        raise ValueError(f"expected target {expected} for energies {tuple(energies.shape)}, got {tuple(target.shape)}")
-    logits = -energies  # border to probabilities: a low energy is a high logit
-    losses = functional.cross_entropy(logits.flatten(0, -2), target.flatten(), **options)
-    return losses.view(target.shape) if losses.dim() else losses
-
-
-def forward_loss(
-    energies: Tensor,
-    targets: Tensor,
-    window_lengths: Tensor | None = None,
-    target_lengths: Tensor | None = None,
-    separators: Separators = "optional",
-) -> Tensor:
-    """Negative log-likelihood of each target, all its alignments summed: the loss of graph transformer networks.
-
-    The windows' energies are made log-probabilities, then it is ``free_energy`` at ``beta = 1``. With optional
-    separators this is CTC (Graves et al. 2006, equation 7).
-
-    Args and errors: see :func:`ebm_ocr.free_energy`.
-
-    Returns:
-        (B,), each at least 0.
-    """
-    normalised = energies + torch.logsumexp(-energies, dim=-1, keepdim=True)
-    return free_energy(normalised, targets, window_lengths, target_lengths, beta=1.0, separators=separators)
-
-
-class PathEnergyLoss(nn.Module):
-    """The free energy of targets as a module, in the manner of ``nn.CTCLoss``: ``free_energy``, reduced.
-
-    Call it with energies (B, L, C), targets (B, T), window lengths and target lengths, as :func:`ebm_ocr.free_energy`.
-
-    Args:
-        beta: inverse temperature in (0, inf]; inf counts the best path alone.
-        separators: "required" or "optional".
-        reduction: "none" for (B,); "sum"; or "mean" over the batch, each sample counting the same, unlike
-            ``nn.CTCLoss``, which divides each by its target's length first.
-        zero_infinity: False: a target that does not fit in its windows is a ``ValueError``, and one whose paths are
-            all forbidden costs inf. True: both cost 0, with gradient 0.
-        separator: class of the separator.
-
-    Raises:
-        ValueError: an option unknown; when called, see :func:`ebm_ocr.free_energy`.
-    """
-
-    def __init__(
-        self,
-        beta: float = math.inf,
-        separators: Separators = "required",
-        reduction: Literal["none", "mean", "sum"] = "mean",
-        zero_infinity: bool = False,
-        *,
-        separator: int = BETWEEN,
-    ) -> None:
-        super().__init__()
-        if not beta > 0:
-            raise ValueError(f"expected beta in (0, inf], got {beta}")
-        if separators not in ("required", "optional"):
-            raise ValueError(f"expected separators 'required' or 'optional', got {separators!r}")
-        if reduction not in ("none", "mean", "sum"):
-            raise ValueError(f"expected reduction 'none', 'mean' or 'sum', got {reduction!r}")
-        self.beta, self.separators, self.reduction, self.zero_infinity = beta, separators, reduction, zero_infinity
-        self.separator = separator
-
-    def forward(
-        self,
-        energies: Tensor,
-        targets: Tensor,
-        window_lengths: Tensor | None = None,
-        target_lengths: Tensor | None = None,
-    ) -> Tensor:
-        """() or, unreduced, (B,)."""
-        values = free_energy(
-            energies,
-            targets,
-            window_lengths,
-            target_lengths,
-            self.beta,
-            self.separators,
-            self.separator,
-            infeasible="inf" if self.zero_infinity else "raise",
-        )
-        if self.zero_infinity:
-            values = values.where(values < math.inf, 0)
-        return values if self.reduction == "none" else values.mean() if self.reduction == "mean" else values.sum()
-
-    def extra_repr(self) -> str:
-        """The options."""
-        return (
-            f"beta={self.beta}, separators={self.separators!r}, reduction={self.reduction!r}, "
-            f"zero_infinity={self.zero_infinity}"
-        )
 
 
 def energy_loss(good: Tensor) -> Tensor:
@@ -221,6 +111,78 @@ def square_square_loss(good: Tensor, bad: Tensor, margin: float | Tensor = 1.0) 
         (...), each at least 0.
     """
     return functional.relu(good).square() + functional.relu(margin - bad).square()
+
+
+def square_exponential_loss(good: Tensor, bad: Tensor, weight: float = 1.0) -> Tensor:
+    """The right energy squared, and an exponential push that never ends on the wrong one: ``E² + γ exp(-Ē)``.
+
+    Gradient: ``2E`` on ``good``, ``-γ exp(-Ē)`` on ``bad``: ever smaller, never 0, and huge where Ē is far below 0. The
+    margin is infinite. The right energy is held at 0, the wrong one is not held. Source: LeCun et al. 2006, table 1.
+
+    Args:
+        good: (...) energies of the right answers.
+        bad: (...) energies of wrong answers.
+        weight: γ, of the push against the pull.
+
+    Returns:
+        (...), each above 0.
+    """
+    return good.square() + weight * torch.exp(-bad)
+
+
+def lvq2_loss(good: Tensor, bad: Tensor, limit: float = 1.0) -> Tensor:
+    """How far the right answer lies above a wrong one, up to a limit: ``min(M, [E - Ē]⁺)``.
+
+    Gradient: 1 on ``good`` and -1 on ``bad`` while ``0 < E - Ē < M``, else 0: errors too large to mend are let be. At
+    both kinks every number from 0 to 1 is a subgradient; this is 0. No margin: a tie costs nothing. LVQ2 is learning
+    vector quantisation, where M depends on the energies; a fixed one keeps what matters here.
+    Source: LeCun et al. 2006, table 1.
+
+    Args:
+        good: (...) energies of the right answers.
+        bad: (...) energies of wrong answers.
+        limit: M, above 0: the most that an error costs.
+
+    Returns:
+        (...), each in 0..M.
+    """
+    gap = functional.relu(good - bad)
+    return gap.where(gap < limit, limit)
+
+
+def mce_loss(good: Tensor, bad: Tensor) -> Tensor:
+    """Minimum classification error, a smooth count of the errors: ``σ(E - Ē) = 1 / (1 + exp(Ē - E))``.
+
+    Gradient: ``σ(1 - σ)`` on ``good`` and its opposite on ``bad``: 1/4 on a tie, next to nothing where the answer is
+    far from the border, right or wrong. No explicit margin: every gap can be bettered.
+    Source: LeCun et al. 2006, table 1.
+
+    Args:
+        good: (...) energies of the right answers.
+        bad: (...) energies of wrong answers.
+
+    Returns:
+        (...), each in 0..1.
+    """
+    return torch.sigmoid(good - bad)  # border to probabilities: of choosing bad, of the two
+
+
+def mee_loss(good: Tensor, log_partition: Tensor, beta: float = 1.0) -> Tensor:
+    """Minimum empirical error: one minus the right answer's Gibbs probability, ``1 - exp(-β E) / Z``.
+
+    Gradient: ``β p (1 - p)`` on the right answer's energy and ``-β p q`` on each other one, p and q their Gibbs
+    probabilities: next to nothing where p is near 0 or 1. No explicit margin: every gap can be bettered.
+    Source: LeCun et al. 2006, table 1.
+
+    Args:
+        good: (...) energies of the right answers.
+        log_partition: (...) ``log Z`` over all answers, the right ones included.
+        beta: inverse temperature, above 0.
+
+    Returns:
+        (...), each in 0..1 where answers are counted one by one.
+    """
+    return -torch.expm1(-beta * good - log_partition)
 
 
 def nll_loss(good: Tensor, log_partition: Tensor, beta: float = 1.0) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,8 +16,10 @@ from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from .alignment import free_energy, viterbi
-from .decoding import greedy_decode
+from .alignment import Separators, free_energy, viterbi
+from .alphabet import indices_to_str
+from .criteria import normalise
+from .decoding import greedy_decode, most_offending, word_energy
 from .network import SimpleNet
 from .paths import build_ce_matrix, path_cross_entropy
 from .words import Batch, SimpleWordsDataset, collate_fn
@@ -45,7 +49,9 @@ class History(NamedTuple):
     accuracy: list[float]
     """Fraction of samples read right, while training."""
     free_energy: list[float]
-    """Mean free energy of the right answer: its energy on the best path."""
+    """Mean free energy of the right answer: its energy on the best path, or in :func:`train` at its beta."""
+    gap: list[float]
+    """How far the most offending answer lies above that, on average; NaN where a loop does not look for it."""
     seconds: list[float]
     """Time since the start."""
 
@@ -56,6 +62,7 @@ class Step(NamedTuple):
     losses: Tensor
     correct: Tensor
     free_energies: Tensor
+    gaps: Tensor = torch.tensor([math.nan])
 
 
 def train_model(
@@ -76,7 +83,8 @@ def train_model(
         energies = model(images)[:, 0]
         loss = criterion(energies, targets)
         right = energies.gather(1, targets[:, None])[:, 0]
-        return Step(loss.expand(len(targets)), energies.argmin(1) == targets, right)
+        others = energies.scatter(1, targets[:, None], math.inf).amin(1)
+        return Step(loss.expand(len(targets)), energies.argmin(1) == targets, right, others - right)
 
     return _fit(model, epochs, dataloader, optimizer, step)
 
@@ -128,6 +136,58 @@ def train_gtn_model(
     return _fit(model, num_epochs, train_loader, optimizer, step)
 
 
+def train(
+    model: nn.Module,
+    num_epochs: int,
+    train_loader: Iterable[Batch],
+    loss: Callable[..., Tensor],
+    optimizer: Optimizer,
+    *,
+    beta: float = 1.0,
+    separators: Separators = "required",
+    normalised: bool = False,
+) -> History:
+    """Train on words batched by ``collate_fn`` with a loss of energies: words are the answers, their paths are latent.
+
+    A word counts as read if no other word has a best path of less energy, see :func:`ebm_ocr.best_word`.
+
+    Args:
+        loss: gives (B,) from those of these that its parameters name, each (B,): ``good``, the free energy of the
+            right word; ``bad``, that of the most offending one, see :func:`ebm_ocr.most_offending`; ``lowest``, the
+            lower of both; ``log_partition``, over all words; and the number ``beta``. Every loss of
+            :mod:`ebm_ocr.losses` is one; ``functools.partial(hinge_loss, margin=10.0)`` sets an option.
+        beta: inverse temperature in (0, inf] of the free energies.
+        separators: "required" or "optional", see :func:`ebm_ocr.free_energy`.
+        normalised: make each window's energies log-probabilities first, see :func:`ebm_ocr.normalise`.
+
+    Raises:
+        ValueError: a loss with other parameters; ``log_partition`` at infinite beta.
+    """
+    offers = ("good", "bad", "lowest", "log_partition", "beta")
+    parameters = inspect.signature(loss).parameters.values()
+    asked = {parameter.name for parameter in parameters} & set(offers)
+    if any(parameter.name not in offers and parameter.default is parameter.empty for parameter in parameters):
+        raise ValueError(f"expected a loss of {', '.join(offers)}, got one of {inspect.signature(loss)}")
+    if "log_partition" in asked and not beta < math.inf:
+        raise ValueError(f"expected a finite beta for a loss of log_partition, got {beta}")
+
+    def step(batch: Batch) -> Step:
+        images, targets, window_lengths, target_lengths = (tensor.to(_device(model)) for tensor in batch)
+        energies = normalise(model(images)) if normalised else model(images)
+        where = targets, window_lengths, target_lengths
+        offending = most_offending(energies, _texts(batch), window_lengths, separators)
+        good = free_energy(energies, *where, beta, separators)
+        bad = word_energy(energies, [reading.text for reading in offending], window_lengths, beta, separators)
+        terms = {"good": good, "bad": bad, "lowest": torch.minimum(good, bad), "beta": beta}
+        if "log_partition" in asked:
+            terms["log_partition"] = -beta * free_energy(energies, None, window_lengths, None, beta, separators)
+        best = free_energy(energies.detach(), *where, separators=separators)
+        correct = best < best.new_tensor([reading.energy for reading in offending])
+        return Step(loss(**{name: terms[name] for name in asked}), correct, good, bad - good)
+
+    return _fit(model, num_epochs, train_loader, optimizer, step)
+
+
 def train_from_scratch(seed: int = 0, config: TrainConfig = TrainConfig()) -> tuple[SimpleNet, History]:
     """Train a reader with the assigned loss: path cross-entropy, no single letters first.
 
@@ -160,7 +220,7 @@ def prepare(seed: int, config: TrainConfig) -> tuple[SimpleNet, DataLoader, Adam
 
 def _fit(model: nn.Module, epochs: int, loader: Iterable, optimizer: Optimizer, step: Callable[..., Step]) -> History:
     """The loop that all trainings share: mean loss down, progress shown, history kept."""
-    history = History([], [], [], [])
+    history = History([], [], [], [], [])
     model.train()
     start = time.perf_counter()
     progress = tqdm(range(epochs), desc="training", unit="pass", mininterval=5)
@@ -186,10 +246,15 @@ def _fit(model: nn.Module, epochs: int, loader: Iterable, optimizer: Optimizer, 
 
 
 def _read_right(energies: Tensor, batch: Batch) -> Tensor:
-    """(B,) bool: whether each word is read exactly."""
+    """(B,) bool: whether each word is read exactly, by the vote of the windows."""
     readings = greedy_decode(energies.detach(), batch.window_lengths)
-    texts = greedy_decode(nn.functional.one_hot(batch.targets, energies.shape[2]).neg(), batch.target_lengths)
-    return torch.tensor([reading == text for reading, text in zip(readings, texts)], device=energies.device)
+    return torch.tensor([a == b for a, b in zip(readings, _texts(batch))], device=energies.device)
+
+
+def _texts(batch: Batch) -> list[str]:
+    """The words of a batch."""
+    lengths = batch.target_lengths.tolist()
+    return [indices_to_str(target[:length]) for target, length in zip(batch.targets, lengths)]
 
 
 def _device(model: nn.Module) -> torch.device:

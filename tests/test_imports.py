@@ -20,9 +20,10 @@ ORDER = {
     "graphs": {"alphabet", "kernels"},
     "paths": {"kernels", "validation"},
     "alignment": {"alphabet", "kernels", "validation"},
-    "losses": {"alignment", "alphabet"},
-    "decoding": {"alphabet"},
-    "training": {"alignment", "decoding", "network", "paths", "words"},
+    "criteria": {"alignment", "alphabet"},
+    "losses": set(),
+    "decoding": {"alignment", "alphabet", "kernels", "validation"},
+    "training": {"alignment", "alphabet", "criteria", "decoding", "network", "paths", "words"},
     "evaluation": {"decoding", "words"},
     "plots": {"alphabet", "windows", "graphs", "training"},
 }

@@ -30,7 +30,7 @@ def test_single_letters_are_learned_to_the_last():
     model = SimpleNet()
     letters = DataLoader(SimpleWordsDataset(1, 1000, jitter=True, seed=0), 32, True, collate_fn=simple_collate_fn)
     history = train_model(model, 6, letters, cross_entropy, Adam(model.parameters(), 2e-3))
-    assert [len(values) for values in history] == [6] * 4
+    assert [len(values) for values in history] == [6] * 5
     assert get_accuracy(model, SimpleWordsDataset(1, 300, jitter=True, seed=10_000)) == 1.0
 
 
@@ -41,7 +41,7 @@ def test_words_lower_the_loss_and_history_has_an_entry_a_pass(train, criterion):
     model, loader, optimizer = prepare(0, TINY)
     before = [p.clone() for p in model.parameters()]
     history = train(model, TINY.epochs, loader, criterion, optimizer)
-    assert [len(values) for values in history] == [2] * 4
+    assert [len(values) for values in history] == [2] * 5
     assert history.loss[1] < history.loss[0]
     assert 0 < history.seconds[0] < history.seconds[1]
     assert all(not torch.equal(old, new) for old, new in zip(before, model.parameters()))
