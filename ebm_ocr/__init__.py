@@ -46,6 +46,7 @@ _HOMES = {
     "decoding": (
         "Reading",
         "best_word",
+        "exact_decode",
         "greedy_decode",
         "most_offending",
         "n_best",

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .alphabet import BETWEEN
 from .kernels import reference
-from .kernels.operator import Differentiable, align, check, is_plain, run
+from .kernels.operator import AllWords, Differentiable, align, check, is_plain, run
 from .validation import as_lengths, check_energies, check_targets
 
 WILDCARD = -1
@@ -271,5 +271,8 @@ def _all_words(
         raise ValueError(f"expected a separator in 0..{energies.shape[2] - 1}, got {separator}")
     check(energies.detach(), nothing, window_lengths, nothing[:, 0], separator, True, False)
     wide = energies.float() if energies.dtype in (torch.float16, torch.bfloat16) else energies
-    values = reference.all_words(wide, window_lengths, beta, separators == "required", separator)
+    if separators == "required" and beta < math.inf and energies.device.type == "cpu" and is_plain(energies):
+        values, _ = AllWords.apply(wide, window_lengths, separator, float(beta))
+    else:
+        values = reference.all_words(wide, window_lengths, beta, separators == "required", separator)
     return _narrow(values, energies)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,8 @@ from .decoding import greedy_decode
 from .words import Sample, SimpleWordsDataset, collate_fn, simple_collate_fn
 
 BATCH = 250
+Decode = Callable[[Tensor, Tensor], list[str]]
+"""(B, L, C) energies and (B,) window lengths to B words."""
 
 
 def get_accuracy(model: nn.Module, dataset: Dataset[Sample]) -> float:
@@ -22,25 +24,33 @@ def get_accuracy(model: nn.Module, dataset: Dataset[Sample]) -> float:
     return torch.cat(hits).double().mean().item()
 
 
-def read_words(model: nn.Module, dataset: Dataset[Sample]) -> list[tuple[str, str]]:
-    """Each word of a dataset and what the network reads in its image, by :func:`ebm_ocr.greedy_decode`."""
+def read_words(model: nn.Module, dataset: Dataset[Sample], decode: Decode = greedy_decode) -> list[tuple[str, str]]:
+    """Each word of a dataset and what the network reads in its image.
+
+    Args:
+        decode: :func:`ebm_ocr.greedy_decode`, or :func:`ebm_ocr.exact_decode` for the word of least energy.
+    """
     texts: list[str] = []
     readings: list[str] = []
     for samples in DataLoader(dataset, BATCH, collate_fn=list):
         batch = collate_fn(samples)
         texts += [text for _, text in samples]
-        readings += greedy_decode(_energies(model, batch.images), batch.window_lengths)
+        readings += decode(_energies(model, batch.images), batch.window_lengths)
     return list(zip(texts, readings))
 
 
-def get_word_accuracy(model: nn.Module, dataset: Dataset[Sample]) -> float:
-    """Fraction of words read exactly: every letter right, none missing, none added."""
-    pairs = read_words(model, dataset)
+def get_word_accuracy(model: nn.Module, dataset: Dataset[Sample], decode: Decode = greedy_decode) -> float:
+    """Fraction of words read exactly: every letter right, none missing, none added. See :func:`read_words`."""
+    pairs = read_words(model, dataset, decode)
     return sum(text == reading for text, reading in pairs) / len(pairs)
 
 
 def accuracy_by_length(
-    model: nn.Module, lengths: Iterable[int] = range(2, 13), words: int = 500, seed: int = 10_000
+    model: nn.Module,
+    lengths: Iterable[int] = range(2, 13),
+    words: int = 500,
+    seed: int = 10_000,
+    decode: Decode = greedy_decode,
 ) -> dict[int, float]:
     """Exact-match accuracy on fresh random words of each length, shifted at random, a third with a doubled letter.
 
@@ -48,7 +58,7 @@ def accuracy_by_length(
     """
     return {
         length: get_word_accuracy(
-            model, SimpleWordsDataset(length, words, jitter=True, doubled=1 / 3, seed=seed + length)
+            model, SimpleWordsDataset(length, words, jitter=True, doubled=1 / 3, seed=seed + length), decode
         )
         for length in lengths
     }

@@ -143,7 +143,7 @@ def train(
     loss: Callable[..., Tensor],
     optimizer: Optimizer,
     *,
-    beta: float = 1.0,
+    beta: float = math.inf,
     separators: Separators = "required",
     normalised: bool = False,
 ) -> History:
@@ -156,7 +156,8 @@ def train(
             right word; ``bad``, that of the most offending one, see :func:`ebm_ocr.most_offending`; ``lowest``, the
             lower of both; ``log_partition``, over all words; and the number ``beta``. Every loss of
             :mod:`ebm_ocr.losses` is one; ``functools.partial(hinge_loss, margin=10.0)`` sets an option.
-        beta: inverse temperature in (0, inf] of the free energies.
+        beta: inverse temperature in (0, inf] of the free energies. The most offending word is the one that is so at
+            inf: at a low beta another may have a lower free energy, by many paths that are each worse.
         separators: "required" or "optional", see :func:`ebm_ocr.free_energy`.
         normalised: make each window's energies log-probabilities first, see :func:`ebm_ocr.normalise`.
 

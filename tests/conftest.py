@@ -6,11 +6,15 @@ from itertools import combinations
 
 import pytest
 import torch
+from hypothesis import settings
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # must be set before triton is first imported
 
 from ebm_ocr import BETWEEN, train_from_scratch
+
+settings.register_profile("ebm_ocr", deadline=None)  # what is compiled at its first call takes its time
+settings.load_profile("ebm_ocr")
 
 
 @pytest.fixture(scope="session")

@@ -108,7 +108,7 @@ def test_optional_separators_against_enumeration(windows, letters, beta):
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_optional_separators_at_beta_1_are_ctc(data):
     batch, windows, letters = (data.draw(st.integers(1, high)) for high in (5, 14, 5))
     lengths = torch.tensor(data.draw(st.lists(st.integers(1, letters), min_size=batch, max_size=batch)))
@@ -136,7 +136,7 @@ def test_ties_stay():
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_ties_in_batches_are_those_of_find_path(seed):
     generator = torch.Generator().manual_seed(seed)
     matrix = torch.randint(0, 2, (8, 4), generator=generator).float()
@@ -145,7 +145,7 @@ def test_ties_in_batches_are_those_of_find_path(seed):
 
 
 @given(st.integers(0, 10_000), st.sampled_from(BETAS), st.sampled_from(["required", "optional"]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_padding_changes_no_bit_and_a_sample_alone_is_as_in_a_batch(seed, beta, separators):
     generator = torch.Generator().manual_seed(seed)
     energies = draw(4, 12, CLASSES, seed=seed).requires_grad_()

@@ -8,6 +8,7 @@ import torch
 from conftest import optional_paths, required_paths, softmin
 
 from ebm_ocr import WILDCARD, Span, free_energy, posterior, spans, viterbi
+from ebm_ocr.kernels import reference
 
 BETAS = [0.5, 1.0, math.inf]
 GAP = 2
@@ -146,3 +147,26 @@ def test_gradient_of_the_sum_over_all_words_is_how_often_a_class_is_shown(separa
     assert torch.autograd.gradcheck(
         lambda e: free_energy(e, None, beta=0.7, separators=separators, separator=3), energies
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("separator", [0, 3, 5])
+@pytest.mark.parametrize("beta", [0.3, 1.0, 7.0])
+def test_kernel_of_the_sum_over_all_words_against_the_reference(beta, separator, dtype):
+    """Ragged, with forbidden cells, one sample without any path and one without windows."""
+    energies = 3 * draw(5, 9, 6).to(dtype)
+    energies[0, 3], energies[1, 2, 2] = float("inf"), float("inf")
+    energies.requires_grad_()
+    lengths = torch.tensor([9, 9, 4, 1, 0])
+    ours = free_energy(energies, None, lengths, beta=beta, separator=separator)
+    theirs = reference.all_words(energies, lengths, beta, True, separator)
+    assert ours.isinf().tolist() == [True, False, False, True, True]
+    torch.testing.assert_close(ours, theirs)
+    gradients = [torch.autograd.grad(values[1:3].sum(), energies, retain_graph=True)[0] for values in (ours, theirs)]
+    torch.testing.assert_close(*gradients)
+    assert (torch.autograd.grad(ours.sum(), energies)[0][[0, 3, 4]] == 0).all()
+
+
+def test_sum_over_all_words_has_second_derivatives():
+    energies = draw(2, 5, 4).requires_grad_()
+    assert torch.autograd.gradgradcheck(lambda e: free_energy(e, None, beta=0.7, separator=3), energies)

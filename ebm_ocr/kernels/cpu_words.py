@@ -164,3 +164,45 @@ def rank_words(energies, optional, beta, words, shared, values):
             first = min(k if optional else 2 * k, len(energies))
             append(energies, sums[k], letter, direct, first, beta, sums[k + 1])
         values[n] = ended(sums[length], optional, beta)
+
+
+@compiled
+def sum_words(energies, window_lengths, separator, beta, values, slopes):
+    """Write the free energies (B,) over the paths of all words, separators required, and their gradient (B, L, C).
+
+    See :func:`ebm_ocr.kernels.reference.all_words` for what a path may do. What a path costs up to a class in a window
+    and from there on gives the part of the paths that pass it.
+    """
+    classes = energies.shape[2]
+    for b in range(len(energies)):
+        windows = window_lengths[b]
+        values[b], slopes[b] = math.inf, 0
+        if not windows:
+            continue
+        sums, rests = np.empty((windows, classes)), np.empty((windows, classes))
+        letters = gap = math.inf  # all letters together, and the separator, one window before
+        for i in range(windows):
+            together = math.inf
+            for c in range(classes):
+                enter = 0.0 if i == 0 else soften(sums[i - 1, c], gap, beta)
+                if c == separator:
+                    enter = math.inf if i == 0 else soften(letters, gap, beta)
+                sums[i, c] = energies[b, i, c] + enter
+                if c != separator:
+                    together = soften(together, sums[i, c], beta)
+            letters, gap = together, sums[i, separator]
+        values[b] = gap
+        if not gap < math.inf:
+            continue
+        total, letters, gap = gap, math.inf, math.inf  # from here on one window later
+        for i in range(windows - 1, -1, -1):
+            together = math.inf
+            for c in range(classes):
+                after = math.inf if i == windows - 1 else soften(rests[i + 1, c], gap, beta)
+                if c == separator:
+                    after = 0.0 if i == windows - 1 else soften(letters, gap, beta)
+                slopes[b, i, c] = math.exp(-beta * (sums[i, c] + after - total))
+                rests[i, c] = energies[b, i, c] + after
+                if c != separator:
+                    together = soften(together, rests[i, c], beta)
+            letters, gap = together, rests[i, separator]

@@ -184,6 +184,34 @@ class Differentiable(torch.autograd.Function):
     backward = staticmethod(_backward)
 
 
+class AllWords(torch.autograd.Function):
+    """:func:`.reference.all_words` with required separators and finite beta on the CPU, with its gradient."""
+
+    @staticmethod
+    def forward(energies: Tensor, window_lengths: Tensor, separator: int, beta: float) -> tuple[Tensor, Tensor]:
+        from .cpu_words import sum_words
+
+        array = energies.detach().contiguous().numpy()
+        values, slopes = np.empty(len(array), array.dtype), np.empty(array.shape, array.dtype)
+        sum_words(array, window_lengths.contiguous().numpy(), separator, beta, values, slopes)
+        return torch.from_numpy(values), torch.from_numpy(slopes)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(output[1], *inputs[:2])
+        ctx.options = inputs[2:]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        slopes, energies, window_lengths = ctx.saved_tensors
+        if torch.is_grad_enabled():  # somebody wants to differentiate again
+            separator, beta = ctx.options
+            values = reference.all_words(energies, window_lengths, beta, True, separator)
+            (slopes,) = torch.autograd.grad(values.where(values < math.inf, 0).sum(), energies, create_graph=True)
+        return grad[:, None, None] * slopes, None, None, None
+
+
 @align.register_vmap
 def _(info: Any, in_dims: tuple, *inputs: Any) -> tuple:
     """One more dimension in front: fold it into the batch."""

@@ -1,0 +1,157 @@
+"""``train`` with the losses of the theory: what it hands them, and the claims of the tutorial's table 1 as numbers."""
+
+import functools
+import math
+
+import pytest
+import torch
+from torch.optim import SGD
+
+from ebm_ocr import (
+    SimpleNet,
+    SimpleWordsDataset,
+    TrainConfig,
+    collate_fn,
+    energy_loss,
+    exact_decode,
+    free_energy,
+    get_word_accuracy,
+    hinge_loss,
+    most_offending,
+    nll_loss,
+    normalise,
+    perceptron_loss,
+    prepare,
+    square_square_loss,
+    train,
+    word_energy,
+)
+
+SMALL = TrainConfig(words=1000, epochs=10)
+LOSSES = {
+    "energy": (energy_loss, {}),
+    "energy, normalised": (energy_loss, {"normalised": True}),
+    "perceptron": (perceptron_loss, {}),
+    "hinge": (hinge_loss, {}),
+    "square-square": (square_square_loss, {}),
+    "NLL": (nll_loss, {"beta": 1.0}),
+}
+
+
+@functools.cache
+def small_run(name):
+    """History and accuracy on fresh words; the same words, start and budget for each loss."""
+    loss, options = LOSSES[name]
+    model, loader, optimizer = prepare(0, SMALL)
+    history = train(model, SMALL.epochs, loader, loss, optimizer, **options)
+    words = SimpleWordsDataset(6, 200, jitter=True, min_length=2, seed=10_000)
+    return history, get_word_accuracy(model, words, exact_decode)
+
+
+@pytest.mark.slow
+def test_energy_loss_collapses_where_windows_are_not_normalised():
+    history, accuracy = small_run("energy")
+    assert accuracy == 0
+    assert history.free_energy[-1] < 1e6 * history.free_energy[0] < 0  # as low as the steps allow
+    assert history.gap[-1] < 0  # and something else lower still
+
+
+@pytest.mark.slow
+def test_normalised_windows_keep_the_energy_loss_from_collapse():
+    history, accuracy = small_run("energy, normalised")
+    assert accuracy > 0.95
+    assert min(history.free_energy) > 0  # minus the logarithm of a probability
+
+
+@pytest.mark.slow
+def test_perceptron_has_no_margin():
+    history, accuracy = small_run("perceptron")
+    assert accuracy > 0.9
+    assert history.loss[-1] < 1e-3
+    assert 0 < history.gap[-1] < 0.1
+
+
+@pytest.mark.slow
+def test_hinge_reaches_its_margin_and_stops():
+    history, accuracy = small_run("hinge")
+    assert accuracy > 0.95
+    assert history.gap[-1] > 1.0
+    assert history.loss[-1] < 0.1
+
+
+@pytest.mark.slow
+def test_levels_are_held_by_square_square_only():
+    levels = {name: small_run(name)[0].free_energy[-1] for name in ("square-square", "hinge", "NLL")}
+    assert abs(levels["square-square"]) < 1.5
+    assert min(-levels["hinge"], -levels["NLL"]) > 10
+
+
+@pytest.mark.slow
+def test_likelihood_goes_on_when_all_words_are_read():
+    history, accuracy = small_run("NLL")
+    assert accuracy > 0.95
+    assert history.accuracy[-1] > 0.99
+    assert history.gap[-1] > 20 * small_run("perceptron")[0].gap[-1]
+    assert all(late > early for early, late in zip(history.gap[-4:], history.gap[-3:]))
+
+
+@pytest.mark.parametrize("separators", ["required", "optional"])
+@pytest.mark.parametrize("normalised", [False, True])
+@pytest.mark.parametrize("beta", [0.5, 2.0])
+def test_loss_is_given_what_its_parameters_name(beta, normalised, separators):
+    model = SimpleNet()
+    words = SimpleWordsDataset(3, min_length=2, seed=1)
+    texts = ["cat", "aa"]
+    batch = collate_fn([(words.draw_text(text), text) for text in texts])
+    seen = {}
+
+    def loss(good, bad, lowest, log_partition, beta, *, spare=0.0):
+        seen.update(locals())
+        return good + spare
+
+    with torch.no_grad():
+        energies = normalise(model(batch.images)) if normalised else model(batch.images)
+    history = train(
+        model, 1, [batch], loss, SGD(model.parameters(), 0.0), beta=beta, separators=separators, normalised=normalised
+    )
+    lengths = batch.window_lengths
+    others = [reading.text for reading in most_offending(energies, texts, lengths, separators)]
+    good = word_energy(energies, texts, lengths, beta, separators)
+    bad = word_energy(energies, others, lengths, beta, separators)
+    torch.testing.assert_close(seen["good"], good)
+    torch.testing.assert_close(seen["bad"], bad)
+    torch.testing.assert_close(seen["lowest"], torch.minimum(good, bad))
+    total = free_energy(energies, None, lengths, beta=beta, separators=separators)
+    torch.testing.assert_close(seen["log_partition"], -beta * total)
+    assert seen["beta"] == beta
+    assert all(seen[name].requires_grad for name in ("good", "bad", "lowest", "log_partition"))
+    assert history.gap[0] == pytest.approx((bad - good).mean().item(), rel=1e-4)
+    assert history.free_energy[0] == history.loss[0] == pytest.approx(good.mean().item(), rel=1e-4)
+
+
+@pytest.mark.slow
+def test_accuracy_is_that_of_exact_inference(trained):
+    words = list(SimpleWordsDataset(4, 96, font_size=18, seed=10_000))  # a new size: some are read, some are not
+    model = trained[0]
+    expected = get_word_accuracy(model, words, exact_decode)
+    assert get_word_accuracy(model, words) < expected < 0.95  # the search reads more than the vote
+    history = train(model, 1, [collate_fn(words)], hinge_loss, SGD(model.parameters(), 0.0))
+    assert history.accuracy[0] == pytest.approx(expected)
+
+
+def test_loss_of_other_parameters_is_refused():
+    model, loader, optimizer = prepare(0, TrainConfig(words=32, epochs=1))
+    with pytest.raises(ValueError, match=r"good, bad, lowest, log_partition, beta, got one of \(right, wrong\)"):
+        train(model, 1, loader, lambda right, wrong: right - wrong, optimizer)
+
+
+def test_log_partition_needs_a_finite_beta():
+    model, loader, optimizer = prepare(0, TrainConfig(words=32, epochs=1))
+    with pytest.raises(ValueError, match="finite beta for a loss of log_partition, got inf"):
+        train(model, 1, loader, nll_loss, optimizer, beta=math.inf)
+
+
+def test_scalar_loss_is_refused():
+    model, loader, optimizer = prepare(0, TrainConfig(words=32, epochs=1))
+    with pytest.raises(ValueError, match=r"\(B,\), got \(\)"):
+        train(model, 1, loader, lambda good: good.mean(), optimizer)
