@@ -88,14 +88,15 @@ def learned(history: History) -> float:
 def table(runs: dict[str, list[Run]]) -> list[str]:
     """A row for each loss: the mean over the seeds, and lowest to highest where they differ."""
     lines = [
-        "| loss | words read, search | its worst length | words read, vote | passes to 99 % | level F(x, y) | gap | seconds |",
+        "| loss | words read, search | its worst length | words read, vote | passes to 99 % | level F(x, y) | gap "
+        "| seconds |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, results in runs.items():
-        columns = Run(*zip(*results))
-        shares = [spread(column, "{:.1%}") for column in (columns.exact, columns.worst, columns.vote)]
-        rest = [spread(columns.passes, "{:.0f}"), spread(columns.level, "{:.3g}"), spread(columns.gap, "{:.3g}")]
-        lines.append(f"| {name} | " + " | ".join([*shares, *rest, f"{mean(columns.seconds):.0f}"]) + " |")
+        column = dict(zip(Run._fields, zip(*results)))
+        cells = [spread(column[field], "{:.1%}") for field in ("exact", "worst", "vote")]
+        cells += [spread(column["passes"], "{:.0f}"), *(spread(column[field], "{:.3g}") for field in ("level", "gap"))]
+        lines.append(f"| {name} | " + " | ".join([*cells, f"{mean(column['seconds']):.0f}"]) + " |")
     return lines
 
 
@@ -138,14 +139,14 @@ def report(config: TrainConfig, seeds: int, test_words: int) -> str:
         "# Every loss on the real task",
         "",
         f"Measured {date.today()} by `python -m benchmarks.losses` on {platform.system()} {platform.machine()}, "
-        f"Python {platform.python_version()}, torch {torch.__version__}; {config.words} words of {config.min_length} to "
-        f"{config.max_length} letters, {config.epochs} passes, seeds 0 to {seeds - 1}: mean, and lowest to highest in "
-        f"brackets. {test_words} test words of each length from 2 to 12.",
+        f"Python {platform.python_version()}, torch {torch.__version__}; {config.words} words of {config.min_length} "
+        f"to {config.max_length} letters, {config.epochs} passes, seeds 0 to {seeds - 1}: mean, and lowest to highest "
+        f"in brackets. {test_words} test words of each length from 2 to 12.",
         "",
         *table(runs),
         "",
-        "Losses of one or two energies are trained at beta = inf, those of the log-partition at beta = 1; level and gap",
-        "are free energies at that beta. Margin, limit and weight are 1, nothing was tuned.",
+        "Losses of one or two energies are trained at beta = inf, those of the log-partition at beta = 1; level and",
+        "gap are free energies at that beta. Margin, limit and weight are 1, nothing was tuned.",
         "",
         "Ranking 50,000 random words of two to twelve letters in one image of 64 windows, on one thread: "
         + ", ".join(f"{seconds:.2f} s at {beta}" for beta, seconds in times.items())

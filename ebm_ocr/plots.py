@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
+from itertools import cycle, groupby
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
@@ -88,7 +88,13 @@ def plot_pm(
 
 
 def plot_reading(
-    image: Tensor, energies: Tensor, path: Sequence[int] | Tensor, word: str, *, axes: Sequence[Axes] | None = None
+    image: Tensor,
+    energies: Tensor,
+    path: Sequence[int] | Tensor,
+    word: str,
+    *,
+    rival: tuple[Sequence[int] | Tensor, str] | None = None,
+    axes: Sequence[Axes] | None = None,
 ) -> Sequence[Axes]:
     """Draw a word above its energies, each window under its pixels, and the best path with the span of every letter.
 
@@ -97,6 +103,7 @@ def plot_reading(
         energies: (L, 27).
         path: (L,) index into ``c_a_t_`` of each window.
         word: the word that the path spells.
+        rival: another path and its word, drawn below it: where do they part?
         axes: two axes, one above the other; made if not given.
     """
     if axes is None:
@@ -117,12 +124,17 @@ def plot_reading(
     top.figure.colorbar(picture, ax=list(axes), label="energy", pad=0.02)
     bottom.set_yticks(range(len(SYMBOLS)), list(SYMBOLS), fontsize=7)
     bottom.set(xlabel="pixel (a window stands under its middle)", ylabel="class")
-    indices = torch.as_tensor(path).tolist()
-    spelled = [SYMBOLS.index(word[i // 2]) if i % 2 == 0 else len(SYMBOLS) - 1 for i in indices]
     centres = [WINDOW / 2 + STRIDE * i for i in range(windows)]
-    bottom.plot(centres, spelled, color=PATH_COLOUR, linewidth=1, marker=".", markersize=4, drawstyle="steps-mid")
+    lines = [(*rival, "white", 3.0)] if rival else []
+    for indices, spelling, colour, width in [*lines, (path, word, PATH_COLOUR, 1.0)]:
+        spelled = [
+            SYMBOLS.index(spelling[i // 2]) if i % 2 == 0 else len(SYMBOLS) - 1 for i in torch.as_tensor(indices)
+        ]
+        bottom.plot(centres, spelled, c=colour, lw=width, marker=".", ms=4, drawstyle="steps-mid", label=spelling)
+    if rival:
+        bottom.legend(loc="upper right", fontsize=8, facecolor="0.6")
     position = 0
-    for index, run in groupby(indices):
+    for index, run in groupby(torch.as_tensor(path).tolist()):
         count = len(list(run))
         if index % 2 == 0:
             start = WINDOW / 2 + STRIDE * (position - 0.5)
@@ -148,7 +160,7 @@ def plot_alphabet(images: Sequence[Tensor], titles: Sequence[str], *, columns: i
 def plot_history(histories: Mapping[str, History], quantity: str = "loss", *, ax: Axes | None = None) -> Axes:
     """Draw one quantity of :class:`ebm_ocr.History` against the passes, one line a training."""
     ax = _axes(ax, (4.2, 3.0))
-    for (name, history), style in zip(histories.items(), ("-", "--", ":", "-.")):
+    for (name, history), style in zip(histories.items(), cycle(("-", "--", ":", "-."))):
         values = getattr(history, quantity)
         ax.plot(range(1, len(values) + 1), values, style, marker=".", label=name)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -1,9 +1,13 @@
 """The benchmark compares like with like."""
 
+import math
+import re
+from pathlib import Path
+
 import pytest
 import torch
 
-from benchmarks import alignment
+from benchmarks import alignment, losses
 from benchmarks.alignment import BETWEEN, CLASSES, contenders, interleave, make_inputs
 from benchmarks.homework import compare, loop_find_path, loop_train
 from ebm_ocr import TrainConfig, find_path, free_energy, path_cross_entropy, prepare, train_ebm_model
@@ -54,3 +58,36 @@ def test_every_contender_is_timed_and_missing_ones_are_left_out(monkeypatch):
     times = interleave(calls, rounds=1, row=1)
     assert set(times) == set(calls)
     assert all(seconds > 0 for seconds in times.values())
+
+
+@pytest.mark.parametrize("name", ["hinge", "NLL (CRF)"])
+def test_losses_are_trained_and_read(name):
+    found = losses.run(name, 0, TINY, test_words=2)
+    assert 0 <= found.worst <= found.exact <= 1
+    assert found.passes == math.inf
+    assert math.isfinite(found.level)
+    assert math.isfinite(found.gap)
+
+
+def test_table_of_losses_shows_spread_and_what_never_happened():
+    one = losses.Run(1.0, 0.5, 0.9, 7.0, -3.0, 2.0, 1.0)
+    two = one._replace(exact=0.8, passes=math.inf)
+    row = losses.table({"hinge": [one, two]})[-1]
+    assert row == "| hinge | 90.0% (80.0%..100.0%) | 90.0% | 50.0% | 7, 1 never | -3 | 2 | 1 |"
+    assert losses.spread((math.inf, math.inf), "{:.0f}") == "never"
+
+
+def test_all_eleven_losses_are_in_the_benchmark():
+    from ebm_ocr import losses as functions
+
+    used = {loss.__name__ for loss, _ in losses.RUNS.values()}
+    assert used == set(re.findall(r"^def (\w+_loss)", Path(functions.__file__).read_text(), re.M))
+
+
+def test_fifty_thousand_words_are_ranked_in_half_a_second():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        assert losses.ranking_time()["beta = inf"] <= 0.5
+    finally:
+        torch.set_num_threads(threads)

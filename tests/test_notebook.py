@@ -5,11 +5,13 @@ That it runs is shown by `make notebook`, which continuous integration calls.
 
 import ast
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-NOTEBOOK = json.loads((Path(__file__).parents[1] / "hw4_impl.ipynb").read_text())
+ROOT = Path(__file__).parents[1]
+NOTEBOOK = json.loads((ROOT / "hw4_impl.ipynb").read_text())
 CODE = [cell for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
 SOURCE = "\n".join("".join(cell["source"]) for cell in CODE)
 PROSE = "\n".join("".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["cell_type"] == "markdown")
@@ -61,3 +63,25 @@ def test_question_is_answered(question):
 def test_pictures_stand_in_the_committed_notebook():
     pictures = [output for cell in CODE for output in cell["outputs"] if "image/png" in output.get("data", {})]
     assert len(pictures) >= 15
+
+
+def test_theory_and_part_3_point_at_each_other():
+    rows = re.findall(r"^ *(1\.\S+) & .* & (3\.\d)", (ROOT / "theory/sections/seen.tex").read_text(), re.M)
+    assert len(rows) >= 15
+    part_3 = PROSE.split("## Part 3", 1)[1]
+    for answer, section in rows:
+        text = re.search(rf"^### {section} .*?(?=^### |\Z)", part_3, re.M | re.S)[0]
+        assert f"*{answer}*" in text, (answer, section)
+    assert set(re.findall(r"\*(1\.\d\(\w+\)(?:\(\w+\))?)\*", part_3)) == {answer for answer, _ in rows}
+
+
+def test_what_part_3_says_of_the_benchmark_is_in_its_table():
+    table = re.findall(r"^\| (.+?) \| (.+?) \|", (ROOT / "benchmarks/results/losses.md").read_text(), re.M)[2:]
+    worst = {name: min(float(share) for share in re.findall(r"(\d+\.\d)%", cell)) for name, cell in table}
+    best = {name: max(float(share) for share in re.findall(r"(\d+\.\d)%", cell)) for name, cell in table}
+    assert len(worst) == 13
+    assert "eight of the thirteen read at least 99 %" in PROSE
+    assert sum(share >= 99 for share in worst.values()) == 8
+    some = {name for name in worst if worst[name] < 99 <= best[name]}
+    assert some == {"simple", "square-square", "square-exponential"}
+    assert {name for name in best if best[name] == 0} == {"energy", "MEE"}

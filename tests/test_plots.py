@@ -46,7 +46,7 @@ def test_given_axes_are_used_and_no_figure_is_made():
     figures = plt.get_fignums()
     assert plot_pm(torch.zeros(4, 2), ax=ax) is ax
     assert plot_word(torch.zeros(32, 36), ax=ax) is ax
-    assert plot_history({"a": History([1.0], [0.5], [3.0], [1.0])}, ax=ax) is ax
+    assert plot_history({"a": History([1.0], [0.5], [3.0], [2.0], [1.0])}, ax=ax) is ax
     assert plt.get_fignums() == figures
 
 
@@ -70,16 +70,26 @@ def test_reading_names_each_letter_over_its_span():
     assert bottom.get_lines()[0].get_ydata().tolist() == [0, 0, 26, 26, 1, 1, 1, 26, 26, 26]
 
 
+def test_reading_shows_a_rival_path_on_the_same_matrix():
+    rival = [0, 0, 0, 0, 0, 0, 0, 0, 1, 1], "c"
+    path = [0, 0, 1, 1, 2, 2, 2, 3, 3, 3]
+    _, bottom = plot_reading(torch.zeros(32, 36), torch.zeros(10, 27), path, "ab", rival=rival)
+    assert bottom.get_lines()[0].get_ydata().tolist() == [2] * 8 + [26] * 2
+    assert [text.get_text() for text in bottom.get_legend().get_texts()] == ["c", "ab"]
+
+
 def test_alphabet_grid_has_a_title_for_each_image():
     axes = plot_alphabet([torch.zeros(32, 18)] * 3, ["x", "y", "z"], columns=2)
     assert [ax.get_title() for ax in axes] == ["x", "y", "z", ""]
 
 
 def test_history_names_its_lines_when_there_are_several():
-    history = History([2.0, 1.0], [0.1, 0.9], [3.0, -3.0], [1.0, 2.0])
-    ax = plot_history({"one": history, "two": history}, "free_energy")
+    history = History([2.0, 1.0], [0.1, 0.9], [3.0, -3.0], [0.5, 4.0], [1.0, 2.0])
+    names = ["one", "two", "three", "four", "five"]
+    ax = plot_history(dict.fromkeys(names, history), "free_energy")
     assert ax.get_ylabel() == "free energy"
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["one", "two"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == names
+    assert len(ax.get_lines()) == len(names)
 
 
 @pytest.mark.parametrize("separators", ["required", "optional"])

@@ -24,6 +24,21 @@ def test_engine_example_runs_and_prints_a_span_for_each_letter(capsys):
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["2", "8"]
 
 
+@pytest.mark.slow
+def test_example_of_whole_words_runs():
+    names = {}
+    exec(re.findall(r"```python\n(.*?)```", README, re.S)[2], names)
+    assert len(names["history"].loss) == 10
+    assert len(names["texts"]) == len(names["batch"].images)
+
+
+def test_times_of_ranking_are_those_that_the_benchmark_wrote():
+    measured = (ROOT / "benchmarks/results/losses.md").read_text()
+    for seconds, beta in re.findall(r"([\d.]+) s at beta = (\w+)", measured):
+        assert f"in {seconds} s" in " ".join(README.split()), beta
+    assert re.search(r"Measured (\S+)", measured)[1] in README
+
+
 def test_table_of_times_is_the_one_that_the_benchmark_wrote():
     measured = (ROOT / "benchmarks/results/alignment.md").read_text()
     rows = [row for row in README.splitlines() if re.match(r"\| (viterbi|free energy|wide)", row)]

@@ -203,7 +203,7 @@ class AllWords(torch.autograd.Function):
         ctx.options = inputs[2:]
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         slopes, energies, window_lengths = ctx.saved_tensors
         if torch.is_grad_enabled():  # somebody wants to differentiate again
             separator, beta = ctx.options
