@@ -76,7 +76,7 @@ def test_theory_and_part_3_point_at_each_other():
 
 
 def test_what_part_3_says_of_the_benchmark_is_in_its_table():
-    table = re.findall(r"^\| (.+?) \| (.+?) \|", (ROOT / "benchmarks/results/losses.md").read_text(), re.M)[2:]
+    table = re.findall(r"^\| (.+?) \| (.+?) \|", (ROOT / "benchmarks/results/losses.md").read_text(), re.M)[1:]
     worst = {name: min(float(share) for share in re.findall(r"(\d+\.\d)%", cell)) for name, cell in table}
     best = {name: max(float(share) for share in re.findall(r"(\d+\.\d)%", cell)) for name, cell in table}
     assert len(worst) == 13
