@@ -265,6 +265,8 @@ def _all_words(
 ) -> Tensor:
     """(B,) free energy over the paths of every word."""
     check_energies(energies)
+    if torch._C._functorch.is_batchedtensor(energies):
+        raise NotImplementedError("vmap over the sum over all words: put that dimension into the batch instead")
     window_lengths = as_lengths("window_lengths", window_lengths, energies, energies.shape[1])
     nothing = torch.zeros(len(energies), 1, dtype=torch.long, device=energies.device)
     if not 0 <= separator < energies.shape[2]:

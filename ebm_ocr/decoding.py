@@ -90,8 +90,8 @@ def n_best(
     Raises:
         TypeError, ValueError: see :func:`ebm_ocr.free_energy`; more than 27 classes; ``n`` below 1.
     """
-    if n < 1:
-        raise ValueError(f"expected n of at least 1, got {n}")
+    if not isinstance(n, int) or n < 1:
+        raise ValueError(f"expected n of at least 1, a whole number, got {n!r}")
     from .kernels.cpu_words import best_words
 
     readings = []
@@ -121,8 +121,7 @@ def most_offending(
     Raises:
         ValueError: a sample in which no other word has a finite energy.
     """
-    if len(words) != len(energies):
-        raise ValueError(f"expected {len(energies)} words, one a sample, got {len(words)}")
+    _check_words(words, len(energies))
     first_two = n_best(energies, 2, window_lengths, separators)
     others = [[reading for reading in pair if reading.text != word] for pair, word in zip(first_two, words)]
     return [_first(found, b) for b, found in enumerate(others)]
@@ -149,8 +148,7 @@ def rank(
     if not beta > 0:
         raise ValueError(f"expected beta in (0, inf], got {beta}")
     samples = _samples(energies, window_lengths, separators)
-    if not words:
-        raise ValueError("expected at least one word to rank, got none")
+    _check_words(words)
     letters = LETTERS[: energies.shape[2] - 1]
     if "" in words or not set("".join(words)) <= set(letters):
         wrong = next(word for word in words if not word or not set(word) <= set(letters))
@@ -211,6 +209,7 @@ def word_energy(
     Returns:
         (B,) differentiable.
     """
+    _check_words(words, len(energies))
     targets, lengths = spell(words)
     last = energies.shape[2] - 1
     targets = targets.where(targets != BETWEEN, last).to(energies.device)
@@ -230,6 +229,16 @@ def _samples(energies: Tensor, window_lengths: Tensor | None, separators: Separa
     check_values(energies.detach(), nothing, lengths, nothing[:, 0])
     array = energies.detach().cpu().double().contiguous().numpy()
     return [array[b, :length] for b, length in enumerate(lengths.tolist())]
+
+
+def _check_words(words: Sequence[str], count: int | None = None) -> None:
+    """Refuse what is no list of words, and another number of them than ``count``."""
+    if isinstance(words, str) or not all(isinstance(word, str) for word in words):
+        raise TypeError(f"expected a list of words as str, got {words!r}")
+    if not words:
+        raise ValueError("expected at least one word, got none")
+    if count is not None and len(words) != count:
+        raise ValueError(f"expected {count} words, one a sample, got {len(words)}")
 
 
 def _first(found: list[Reading], sample: int) -> Reading:

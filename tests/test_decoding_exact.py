@@ -200,12 +200,14 @@ def test_search_reads_what_the_vote_reads_where_energies_are_clear(trained):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda e: n_best(e, 0), "n of at least 1, got 0"),
+        (lambda e: n_best(e, 0), "n of at least 1, a whole number, got 0"),
+        (lambda e: n_best(e, 2.5), r"whole number, got 2\.5"),
         (lambda e: n_best(e, 1, separators="some"), "'required' or 'optional', got 'some'"),
         (lambda e: n_best(e, 1, torch.tensor([5, 9])), r"window_lengths in 0..5, got \[5, 9\]"),
         (lambda e: n_best(torch.zeros(1, 3, 28), 1), "2..27 classes"),
         (lambda e: n_best(e * math.nan, 1), "above -inf, got NaN"),
         (lambda e: most_offending(e, ["a"]), "expected 2 words, one a sample, got 1"),
+        (lambda e: word_energy(e, ["a", "b", "c"]), "expected 2 words, one a sample, got 3"),
         (lambda e: rank(e, []), "at least one word"),
         (lambda e: rank(e, ["ab", "az"]), r"letters a\.\.c, got 'az'"),
         (lambda e: rank(e, ["ab", ""]), "got ''"),
@@ -216,3 +218,10 @@ def test_search_reads_what_the_vote_reads_where_energies_are_clear(trained):
 def test_bad_input_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call(torch.zeros(2, 5, 4))
+
+
+@pytest.mark.parametrize("words", ["ab", [0, 1]])
+@pytest.mark.parametrize("call", [rank, most_offending, word_energy, word_probability])
+def test_one_string_is_no_list_of_words(call, words):
+    with pytest.raises(TypeError, match="expected a list of words as str, got"):
+        call(torch.zeros(2, 5, 4), words)

@@ -67,6 +67,30 @@ def test_vmap_over_targets_alone():
     assert mapped.equal(torch.stack([free_energy(values, t, beta=1.0) for t in targets]))
 
 
+def test_vmap_over_the_sum_over_all_words_is_refused():
+    many = torch.stack([energies(), energies(seed=1)])
+    with pytest.raises(NotImplementedError, match="put that dimension into the batch"):
+        torch.func.vmap(lambda values: free_energy(values, beta=1.0, separator=3))(many)
+    flat = free_energy(many.flatten(0, 1), beta=1.0, separator=3).view(2, 2)
+    torch.testing.assert_close(flat[1], free_energy(many[1], beta=1.0, separator=3))
+
+
+@pytest.mark.parametrize("separators", TOPOLOGIES)
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # torch's own, inside of the compiler
+def test_sum_over_all_words_compiles_and_differentiates(separators):
+    def total(values):
+        return free_energy(values, beta=1.0, separators=separators, separator=3).sum()
+
+    results = []
+    for function in (total, torch.compile(total, backend="aot_eager")):
+        leaf = energies().requires_grad_()
+        value = function(leaf)
+        value.backward()
+        results.append((value.detach(), leaf.grad))
+    for eager, other in zip(*results):
+        torch.testing.assert_close(eager, other)
+
+
 @pytest.mark.parametrize("separators", TOPOLOGIES)
 def test_second_derivatives_are_those_of_finite_differences(separators):
     leaf = energies().requires_grad_()
