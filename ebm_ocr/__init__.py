@@ -64,7 +64,7 @@ _HOMES = {
         "train_gtn_model",
         "train_model",
     ),
-    "evaluation": ("accuracy_by_length", "get_accuracy", "get_word_accuracy", "read_words"),
+    "evaluation": ("accuracy_by_length", "get_accuracy", "get_word_accuracy", "read_words", "reliability"),
     "plots": (
         "plot_alphabet",
         "plot_energies",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -62,6 +63,42 @@ def accuracy_by_length(
         )
         for length in lengths
     }
+
+
+class Reliability(NamedTuple):
+    """How often answers are right that were given with a certain confidence; one entry a bin that has any."""
+
+    confidence: Tensor
+    """Mean in the bin."""
+    accuracy: Tensor
+    """Fraction of them that is right."""
+    answers: Tensor
+    """How many in the bin."""
+    error: float
+    """Expected calibration error: mean over all answers of their bin's ``abs(accuracy - confidence)``."""
+
+
+def reliability(confidence: Tensor, correct: Tensor, bins: int = 10) -> Reliability:
+    """Sort answers into bins of equal width by their confidence (Guo et al. 2017, section 2).
+
+    Args:
+        confidence: (N,) probabilities, such as :func:`ebm_ocr.word_probability` of what was read.
+        correct: (N,) bool, whether each answer was right.
+
+    Raises:
+        ValueError: shapes that differ or are empty, probabilities outside 0..1.
+    """
+    if confidence.dim() != 1 or confidence.shape != correct.shape or not len(confidence):
+        raise ValueError(f"expected (N,) and (N,), got {tuple(confidence.shape)} and {tuple(correct.shape)}")
+    if not ((confidence >= 0) & (confidence <= 1)).all():
+        raise ValueError(f"expected probabilities, got {confidence.min().item():.3g}..{confidence.max().item():.3g}")
+    which = (confidence * bins).long().clamp(max=bins - 1)
+    count, said, right = (
+        torch.bincount(which, weights, bins) for weights in (None, confidence.double(), correct.double())
+    )
+    filled = count > 0
+    count, said, right = count[filled], said[filled], right[filled]
+    return Reliability(said / count, right / count, count, ((right - said).abs().sum() / count.sum()).item())
 
 
 @torch.no_grad()

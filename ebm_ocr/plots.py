@@ -132,7 +132,7 @@ def plot_reading(
         ]
         bottom.plot(centres, spelled, c=colour, lw=width, marker=".", ms=4, drawstyle="steps-mid", label=spelling)
     if rival:
-        bottom.legend(loc="upper right", fontsize=8, facecolor="0.6")
+        bottom.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2, fontsize=8, facecolor="0.6")
     position = 0
     for index, run in groupby(torch.as_tensor(path).tolist()):
         count = len(list(run))

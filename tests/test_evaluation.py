@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from ebm_ocr import SimpleNet, SimpleWordsDataset, accuracy_by_length, get_accuracy, get_word_accuracy, read_words
+from ebm_ocr import (
+    SimpleNet,
+    SimpleWordsDataset,
+    accuracy_by_length,
+    get_accuracy,
+    get_word_accuracy,
+    read_words,
+    reliability,
+)
 
 
 class Always(nn.Module):
@@ -47,3 +55,23 @@ def test_recipe_reads_99_percent_of_fresh_words_of_every_length(trained):
     assert list(accuracy) == list(range(2, 13))
     assert min(accuracy.values()) >= 0.99, accuracy
     assert history.accuracy[-1] > 0.99
+
+
+def test_reliability_counts_by_hand():
+    confidence = torch.tensor([0.05, 0.92, 0.98, 1.0, 0.55, 0.51])
+    found = reliability(confidence, torch.tensor([False, True, True, False, True, True]))
+    torch.testing.assert_close(found.confidence, torch.tensor([0.05, 0.53, 2.9 / 3], dtype=torch.float64))
+    torch.testing.assert_close(found.accuracy, torch.tensor([0.0, 1.0, 2 / 3], dtype=torch.float64))
+    assert found.answers.tolist() == [1, 2, 3]
+    assert found.error == pytest.approx((0.05 + 2 * 0.47 + 0.9) / 6)
+
+
+def test_reliability_of_honest_probabilities_has_no_error():
+    confidence = torch.full((1000,), 0.7)
+    assert reliability(confidence, torch.arange(1000) % 10 < 7).error == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(("confidence", "message"), [([0.5], r"\(1,\) and \(2,\)"), ([0.5, 1.5], r"got 0.5\.\.1.5")])
+def test_reliability_refuses_what_is_no_probability(confidence, message):
+    with pytest.raises(ValueError, match=message):
+        reliability(torch.tensor(confidence), torch.tensor([True, False]))
