@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -90,7 +91,7 @@ def n_best(
     Raises:
         TypeError, ValueError: see :func:`ebm_ocr.free_energy`; more than 27 classes; ``n`` below 1.
     """
-    if not isinstance(n, int) or n < 1:
+    if not isinstance(n, Integral) or n < 1:
         raise ValueError(f"expected n of at least 1, a whole number, got {n!r}")
     from .kernels.cpu_words import best_words
 
@@ -121,6 +122,7 @@ def most_offending(
     Raises:
         ValueError: a sample in which no other word has a finite energy.
     """
+    check_energies(energies)
     _check_words(words, len(energies))
     first_two = n_best(energies, 2, window_lengths, separators)
     others = [[reading for reading in pair if reading.text != word] for pair, word in zip(first_two, words)]
@@ -190,9 +192,10 @@ def word_probability(
     """
     if not 0 < beta < math.inf:
         raise ValueError(f"expected a finite beta above 0, got {beta}")
-    word = word_energy(energies, words, window_lengths, beta, separators)
-    every = free_energy(energies, None, window_lengths, None, beta, separators, energies.shape[2] - 1)
-    return torch.exp(beta * (every - word))
+    wide = energies.double()  # what is left of two large numbers would be rounding
+    word = word_energy(wide, words, window_lengths, beta, separators)
+    every = free_energy(wide, None, window_lengths, None, beta, separators, energies.shape[2] - 1)
+    return torch.exp(beta * (every - word)).clamp(max=1).to(energies.dtype)
 
 
 def word_energy(
@@ -209,6 +212,7 @@ def word_energy(
     Returns:
         (B,) differentiable.
     """
+    check_energies(energies)
     _check_words(words, len(energies))
     targets, lengths = spell(words)
     last = energies.shape[2] - 1

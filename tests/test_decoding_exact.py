@@ -225,3 +225,27 @@ def test_bad_input_is_refused(call, message):
 def test_one_string_is_no_list_of_words(call, words):
     with pytest.raises(TypeError, match="expected a list of words as str, got"):
         call(torch.zeros(2, 5, 4), words)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_probability_survives_energies_far_from_zero(dtype):
+    """Energies of thousands, whose differences are rounding in single precision."""
+    energies = (torch.randn(1, 40, 4, generator=torch.Generator().manual_seed(0)) - 500).to(dtype)
+    words = [reading.text for reading in n_best(energies, 5)[0]]
+    found = [word_probability(energies, [word], beta=3.0) for word in words]
+    expected = [word_probability(energies.double(), [word], beta=3.0) for word in words]
+    assert found[0].dtype == dtype
+    assert 1e-5 < expected[0].item() < 1
+    torch.testing.assert_close(torch.stack(found), torch.stack(expected).to(dtype))
+
+
+def test_probability_of_the_only_word_is_one_and_not_more():
+    energies = 1e4 * torch.randn(3, 12, 5, generator=torch.Generator().manual_seed(0))
+    texts = [reading.text for reading in best_word(energies)]
+    assert word_probability(energies, texts).tolist() == [1.0] * 3
+
+
+@pytest.mark.parametrize("call", [most_offending, word_energy, word_probability, rank])
+def test_energies_of_another_rank_are_refused(call):
+    with pytest.raises(ValueError, match=r"\(B, L, C\), none of them zero, got \(2, 5\)"):
+        call(torch.zeros(2, 5), ["a", "b"])
