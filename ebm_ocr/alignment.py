@@ -132,6 +132,9 @@ def free_energy(
     if not beta > 0:
         raise ValueError(f"expected beta in (0, inf], got {beta}")
     if targets is None:
+        _check_options(separators, infeasible)
+        if target_lengths is not None or wildcard is not None:
+            raise ValueError("expected targets with target_lengths or a wildcard, got None: the sum over all words")
         return _all_words(energies, window_lengths, beta, separators, separator)
     inputs = _prepare(energies, targets, window_lengths, target_lengths, separators, separator, wildcard, infeasible)
     return _narrow(_align(inputs, separator, separators, float(beta), infeasible)[0], energies)
@@ -219,10 +222,7 @@ def _prepare(
     infeasible: Infeasible,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Shapes and types checked, the wildcard made a class; values are looked at by the kernels."""
-    if separators not in ("required", "optional"):
-        raise ValueError(f"expected separators 'required' or 'optional', got {separators!r}")
-    if infeasible not in ("raise", "inf"):
-        raise ValueError(f"expected infeasible 'raise' or 'inf', got {infeasible!r}")
+    _check_options(separators, infeasible)
     check_energies(energies)
     check_targets(energies, targets)
     if separators == "optional" and not 0 <= separator < energies.shape[2]:
@@ -238,6 +238,14 @@ def _prepare(
         energies = torch.nn.functional.pad(energies, (0, 1), value=wildcard)
         targets = targets.where(targets != WILDCARD, energies.shape[2] - 1)
     return energies, targets, window_lengths, target_lengths
+
+
+def _check_options(separators: Separators, infeasible: Infeasible) -> None:
+    """Refuse other names than there are."""
+    if separators not in ("required", "optional"):
+        raise ValueError(f"expected separators 'required' or 'optional', got {separators!r}")
+    if infeasible not in ("raise", "inf"):
+        raise ValueError(f"expected infeasible 'raise' or 'inf', got {infeasible!r}")
 
 
 def _align(
@@ -265,8 +273,11 @@ def _all_words(
 ) -> Tensor:
     """(B,) free energy over the paths of every word."""
     check_energies(energies)
-    if torch._C._functorch.is_batchedtensor(energies):
-        raise NotImplementedError("vmap over the sum over all words: put that dimension into the batch instead")
+    inner = energies
+    while not torch.compiler.is_compiling() and torch._C._functorch.is_functorch_wrapped_tensor(inner):
+        if torch._C._functorch.is_batchedtensor(inner):
+            raise NotImplementedError("vmap over the sum over all words: put that dimension into the batch instead")
+        inner = torch._C._functorch.get_unwrapped(inner)
     window_lengths = as_lengths("window_lengths", window_lengths, energies, energies.shape[1])
     nothing = torch.zeros(len(energies), 1, dtype=torch.long, device=energies.device)
     if not 0 <= separator < energies.shape[2]:
@@ -274,7 +285,8 @@ def _all_words(
     check(energies.detach(), nothing, window_lengths, nothing[:, 0], separator, True, False)
     wide = energies.float() if energies.dtype in (torch.float16, torch.bfloat16) else energies
     if separators == "required" and beta < math.inf and energies.device.type == "cpu" and is_plain(energies):
-        values, _ = AllWords.apply(wide, window_lengths, separator, float(beta))
+        gradient = torch.is_grad_enabled() and wide.requires_grad
+        values, _ = AllWords.apply(wide, window_lengths, separator, float(beta), gradient)
     else:
         values = reference.all_words(wide, window_lengths, beta, separators == "required", separator)
     return _narrow(values, energies)

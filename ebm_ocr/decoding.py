@@ -37,12 +37,14 @@ def greedy_decode(energies: Tensor, window_lengths: Tensor | None = None) -> lis
         window_lengths: (B,) how many windows of each sample count; default L.
 
     Raises:
-        ValueError: not (B, L, C), or lengths that don't fit.
+        ValueError: not (B, L, 27), NaN energies, or lengths that don't fit.
     """
-    if energies.dim() != 3:
-        raise ValueError(f"expected energies (B, L, C), got {tuple(energies.shape)}")
+    if energies.dim() != 3 or energies.shape[2] != ALPHABET_SIZE:
+        raise ValueError(f"expected energies (B, L, {ALPHABET_SIZE}), got {tuple(energies.shape)}")
+    if energies.isnan().any():
+        raise ValueError("expected energies, got NaN")
     batch, windows, _ = energies.shape
-    lengths = [windows] * batch if window_lengths is None else window_lengths.tolist()
+    lengths = [windows] * batch if window_lengths is None else torch.as_tensor(window_lengths).tolist()
     if len(lengths) != batch or not all(0 <= length <= windows for length in lengths):
         raise ValueError(f"expected {batch} window_lengths in 0..{windows}, got {lengths}")
     return [indices_to_str(row[:length]) for row, length in zip(energies.argmin(2).tolist(), lengths)]
@@ -122,8 +124,7 @@ def most_offending(
     Raises:
         ValueError: a sample in which no other word has a finite energy.
     """
-    check_energies(energies)
-    _check_words(words, len(energies))
+    _check_words(words, energies, separators, len(energies))
     first_two = n_best(energies, 2, window_lengths, separators)
     others = [[reading for reading in pair if reading.text != word] for pair, word in zip(first_two, words)]
     return [_first(found, b) for b, found in enumerate(others)]
@@ -139,25 +140,22 @@ def rank(
     """Free energy of each word of a list in each sample; work is shared among words that begin alike.
 
     Args:
-        words: N words, in any order.
+        words: N words, in any order; where separators are optional the empty one may be among them.
         beta: inverse temperature in (0, inf].
 
     Args and errors otherwise: see :func:`n_best`.
 
     Returns:
-        (B, N) in the dtype and on the device of the energies; inf for words that do not fit. ``argmin(1)`` is the best.
+        (B, N) in the dtype of the energies, at least float32, and on their device; inf for words that do not fit.
+        ``argmin(1)`` is the best.
     """
     if not beta > 0:
         raise ValueError(f"expected beta in (0, inf], got {beta}")
     samples = _samples(energies, window_lengths, separators)
-    _check_words(words)
-    letters = LETTERS[: energies.shape[2] - 1]
-    if "" in words or not set("".join(words)) <= set(letters):
-        wrong = next(word for word in words if not word or not set(word) <= set(letters))
-        raise ValueError(f"expected words of the letters {letters[0]}..{letters[-1]}, got {wrong!r}")
+    _check_words(words, energies, separators)
     order = sorted(range(len(words)), key=words.__getitem__)
-    width = max(map(len, words))
-    text = "".join(words[i].ljust(width) for i in order).encode()
+    width = min(max(map(len, words)), energies.shape[1] + 1)  # with more letters than windows, none fits
+    text = "".join(words[i][:width].ljust(width) for i in order).encode()
     table = np.frombuffer(text, np.uint8).reshape(len(words), width).astype(np.int64) - ord("a")
     table[table < 0] = -1  # the blanks behind a word
     shared = np.zeros(len(words), np.int64)
@@ -169,7 +167,7 @@ def rank(
         values = np.empty(len(words))
         rank_words(sample, separators == "optional", float(beta), table, shared, values)
         found[b, order] = values
-    return torch.from_numpy(found).to(energies.device, energies.dtype)
+    return torch.from_numpy(found).to(energies.device, torch.promote_types(energies.dtype, torch.float32))
 
 
 def word_probability(
@@ -192,10 +190,13 @@ def word_probability(
     """
     if not 0 < beta < math.inf:
         raise ValueError(f"expected a finite beta above 0, got {beta}")
+    check_energies(energies)
     wide = energies.double()  # what is left of two large numbers would be rounding
     word = word_energy(wide, words, window_lengths, beta, separators)
     every = free_energy(wide, None, window_lengths, None, beta, separators, energies.shape[2] - 1)
-    return torch.exp(beta * (every - word)).clamp(max=1).to(energies.dtype)
+    fits = word < math.inf
+    probability = torch.exp(beta * (every.where(fits, 0) - word.where(fits, 0))).clamp(max=1)
+    return probability.where(fits, 0).to(energies.dtype)
 
 
 def word_energy(
@@ -207,14 +208,16 @@ def word_energy(
 ) -> Tensor:
     """Free energy of one word a sample, given as text; inf where it does not fit.
 
+    Where separators are optional the empty word may be given too: it is separators from end to end.
+
     Args and errors: see :func:`ebm_ocr.free_energy`.
 
     Returns:
         (B,) differentiable.
     """
-    check_energies(energies)
-    _check_words(words, len(energies))
-    targets, lengths = spell(words)
+    _check_words(words, energies, separators, len(energies))
+    targets, lengths = spell([word or LETTERS[0] for word in words])
+    lengths = lengths.where(torch.tensor([bool(word) for word in words]), 0)
     last = energies.shape[2] - 1
     targets = targets.where(targets != BETWEEN, last).to(energies.device)
     return free_energy(energies, targets, window_lengths, lengths, beta, separators, separator=last, infeasible="inf")
@@ -235,14 +238,19 @@ def _samples(energies: Tensor, window_lengths: Tensor | None, separators: Separa
     return [array[b, :length] for b, length in enumerate(lengths.tolist())]
 
 
-def _check_words(words: Sequence[str], count: int | None = None) -> None:
-    """Refuse what is no list of words, and another number of them than ``count``."""
+def _check_words(words: Sequence[str], energies: Tensor, separators: Separators, count: int | None = None) -> None:
+    """Refuse what is no list of words, another number of them than ``count``, and letters that have no class."""
+    check_energies(energies)
     if isinstance(words, str) or not all(isinstance(word, str) for word in words):
         raise TypeError(f"expected a list of words as str, got {words!r}")
-    if not words:
+    if len(words) == 0:
         raise ValueError("expected at least one word, got none")
     if count is not None and len(words) != count:
         raise ValueError(f"expected {count} words, one a sample, got {len(words)}")
+    letters = set(LETTERS[: energies.shape[2] - 1])
+    if not set("".join(words)) <= letters or ("" in words and separators == "required"):
+        wrong = next(word for word in words if not set(word) <= letters or not word)
+        raise ValueError(f"expected words of the letters {min(letters)}..{max(letters)}, got {wrong!r}")
 
 
 def _first(found: list[Reading], sample: int) -> Reading:

@@ -86,12 +86,17 @@ def reliability(confidence: Tensor, correct: Tensor, bins: int = 10) -> Reliabil
         correct: (N,) bool, whether each answer was right.
 
     Raises:
-        ValueError: shapes that differ or are empty, probabilities outside 0..1.
+        TypeError: ``correct`` is not bool.
+        ValueError: shapes that differ or are empty, probabilities outside 0..1, no bins.
     """
     if confidence.dim() != 1 or confidence.shape != correct.shape or not len(confidence):
         raise ValueError(f"expected (N,) and (N,), got {tuple(confidence.shape)} and {tuple(correct.shape)}")
     if not ((confidence >= 0) & (confidence <= 1)).all():
         raise ValueError(f"expected probabilities, got {confidence.min().item():.3g}..{confidence.max().item():.3g}")
+    if correct.dtype != torch.bool:
+        raise TypeError(f"expected bool for what is correct, got {correct.dtype}")
+    if bins < 1:
+        raise ValueError(f"expected at least one bin, got {bins}")
     which = (confidence * bins).long().clamp(max=bins - 1)
     count, said, right = (
         torch.bincount(which, weights, bins) for weights in (None, confidence.double(), correct.double())

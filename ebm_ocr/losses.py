@@ -147,7 +147,7 @@ def lvq2_loss(good: Tensor, bad: Tensor, limit: float = 1.0) -> Tensor:
         (...), each in 0..M.
     """
     gap = functional.relu(good - bad)
-    return gap.where(gap < limit, limit)
+    return torch.where(gap >= limit, limit, gap)  # NaN stays NaN
 
 
 def mce_loss(good: Tensor, bad: Tensor) -> Tensor:

@@ -149,7 +149,7 @@ def train(
 ) -> History:
     """Train on words batched by ``collate_fn`` with a loss of energies: words are the answers, their paths are latent.
 
-    A word counts as read if no other word has a best path of less energy, see :func:`ebm_ocr.best_word`.
+    A word counts as read if every other word has a best path of more energy, see :func:`ebm_ocr.best_word`.
 
     Args:
         loss: gives (B,) from those of these that its parameters name, each (B,): ``good``, the free energy of the
@@ -165,10 +165,11 @@ def train(
         ValueError: a loss with other parameters; ``log_partition`` at infinite beta.
     """
     offers = ("good", "bad", "lowest", "log_partition", "beta")
-    parameters = inspect.signature(loss).parameters.values()
-    asked = {parameter.name for parameter in parameters} & set(offers)
-    if any(parameter.name not in offers and parameter.default is parameter.empty for parameter in parameters):
-        raise ValueError(f"expected a loss of {', '.join(offers)}, got one of {inspect.signature(loss)}")
+    signature = inspect.signature(loss.forward if isinstance(loss, nn.Module) else loss)
+    given = set(getattr(loss, "keywords", {}))  # by functools.partial
+    asked = set(signature.parameters) & set(offers) - given
+    if any(p.name not in offers and p.default is p.empty for p in signature.parameters.values()):
+        raise ValueError(f"expected a loss of {', '.join(offers)}, got one of {signature}")
     if "log_partition" in asked and not beta < math.inf:
         raise ValueError(f"expected a finite beta for a loss of log_partition, got {beta}")
 
@@ -229,10 +230,9 @@ def _fit(model: nn.Module, epochs: int, loader: Iterable, optimizer: Optimizer, 
         steps = []
         for batch in loader:
             result = step(batch)
-            if result.losses.dim() != 1:
-                raise ValueError(
-                    f"expected the criterion to return one loss a word (B,), got {tuple(result.losses.shape)}"
-                )
+            if result.losses.shape != result.correct.shape:
+                expected, got = tuple(result.correct.shape), tuple(result.losses.shape)
+                raise ValueError(f"expected the criterion to return one loss a word (B,) = {expected}, got {got}")
             optimizer.zero_grad()
             result.losses.mean().backward()
             optimizer.step()

@@ -85,9 +85,10 @@ def test_all_eleven_losses_are_in_the_benchmark():
 
 
 def test_fifty_thousand_words_are_ranked_in_half_a_second():
+    """All paths counted or only the best."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        assert losses.ranking_time()["beta = inf"] <= 0.5
+        assert max(losses.ranking_time().values()) <= 0.5
     finally:
         torch.set_num_threads(threads)

@@ -32,5 +32,10 @@ def test_bad_lengths_are_refused(lengths):
 
 
 def test_bad_rank_is_refused():
-    with pytest.raises(ValueError, match=r"\(B, L, C\)"):
+    with pytest.raises(ValueError, match=r"\(B, L, 27\)"):
         greedy_decode(torch.zeros(6, 27))
+
+
+def test_nan_is_no_energy():
+    with pytest.raises(ValueError, match="got NaN"):
+        greedy_decode(torch.full((1, 4, 27), float("nan")))

@@ -2,7 +2,6 @@
 
 import math
 import random
-import time
 from itertools import product
 
 import numpy as np
@@ -171,12 +170,68 @@ def test_the_best_word_of_optional_separators_is_what_the_best_windows_collapse_
         assert energy == pytest.approx(energies[b].min(1).values.sum().item())
 
 
-def test_a_thousand_ties_do_not_stop_the_search():
-    """100 windows that fit every word equally well; only what is sought is opened."""
-    start = time.perf_counter()
-    found = n_best(torch.full((1, 100, 27), 0.1), 20)[0]
-    assert len({text for text, _ in found}) == 20
-    assert time.perf_counter() - start < 20  # with compilation
+@pytest.mark.parametrize("separators", ["required", "optional"])
+def test_ties_without_number_do_not_stop_the_search(separators):
+    """In every second window each letter costs the same: 26 ** 50 words tie, summed in another order each."""
+    energies = torch.full((1, 100, 27), 50.0, dtype=torch.float64)
+    energies[:, 0::2, :26], energies[:, 1::2, 26] = 0, 0
+    energies += 7 * torch.rand(1, 100, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = n_best(energies, 20, separators=separators)[0]
+    assert len({reading.text for reading in found}) == 20
+    for reading in found:
+        assert reading.energy == pytest.approx(energies.amin(2).sum().item())
+
+
+@pytest.mark.parametrize("separators", ["required", "optional"])
+@pytest.mark.parametrize("mask", [1e8, 1e12, torch.finfo(torch.float32).max, math.inf])
+def test_large_finite_energies_forbid_as_well_as_infinite_ones(mask, separators):
+    energies = torch.randn(1, 30, 27, generator=torch.Generator().manual_seed(0))
+    energies[:, :, 20:26] = math.inf
+    expected = n_best(energies, 5, separators=separators)[0]
+    energies[:, :, 20:26] = mask
+    found = n_best(energies, 5, separators=separators)[0]
+    assert [reading.text for reading in found] == [reading.text for reading in expected]
+    assert [reading.energy for reading in found] == pytest.approx([reading.energy for reading in expected])
+
+
+@pytest.mark.parametrize("offset", [-1e12, 1e6, 1e12])
+def test_the_level_of_the_energies_changes_no_word(offset):
+    energies = torch.randn(1, 30, 27, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    raised = energies + offset
+    expected = n_best(raised - offset, 5)[0]  # rounded as the raised ones are
+    assert [reading.text for reading in n_best(raised, 5)[0]] == [reading.text for reading in expected]
+
+
+def test_empty_word_is_one_where_separators_are_optional():
+    energies = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    lengths = torch.tensor([5, 3])
+    silence = torch.stack([energies[0, :, 3].sum(), energies[1, :3, 3].sum()])
+    torch.testing.assert_close(word_energy(energies, ["", ""], lengths, separators="optional"), silence)
+    ranked = rank(energies, ["a", "", "abcabc"], lengths, separators="optional")
+    torch.testing.assert_close(ranked[:, 1], silence)
+    assert ranked[:, 2].isinf().all()
+    every = n_best(energies, 10_000, lengths, "optional")[0]
+    probabilities = [word_probability(energies[:1], [text], separators="optional").item() for text, _ in every]
+    assert "" in [text for text, _ in every]
+    assert sum(probabilities) == pytest.approx(1)
+
+
+def test_what_does_not_fit_has_probability_zero_and_no_gradient():
+    energies = torch.randn(2, 4, 3, requires_grad=True)
+    found = word_probability(energies, ["a", "ab"], torch.tensor([1, 3]))
+    assert found.tolist() == [0, 0]
+    found.sum().backward()
+    assert (energies.grad == 0).all()
+    assert word_probability(torch.full((1, 4, 3), math.inf), ["a"]).tolist() == [0]
+
+
+def test_ranks_of_half_precision_are_in_single():
+    energies = (0.1 * torch.randn(1, 40, 4, generator=torch.Generator().manual_seed(0)) - 10).bfloat16()
+    words = [reading.text for reading in n_best(energies, 50)[0]][::-1]
+    found = rank(energies, words)
+    assert found.dtype == torch.float32
+    assert found.min().item() == pytest.approx(best_word(energies)[0].energy)
+    assert len(found.unique()) > 1  # at 404, the numbers of half precision are 2 apart
 
 
 @pytest.mark.slow
@@ -211,6 +266,9 @@ def test_search_reads_what_the_vote_reads_where_energies_are_clear(trained):
         (lambda e: rank(e, []), "at least one word"),
         (lambda e: rank(e, ["ab", "az"]), r"letters a\.\.c, got 'az'"),
         (lambda e: rank(e, ["ab", ""]), "got ''"),
+        (lambda e: word_energy(e, ["ab", "d"]), r"letters a\.\.c, got 'd'"),
+        (lambda e: word_probability(e, ["ab", ""]), "got ''"),
+        (lambda e: most_offending(e, ["ab", "Ab"]), "got 'Ab'"),
         (lambda e: rank(e, ["ab"], beta=0), r"beta in \(0, inf\]"),
         (lambda e: word_probability(e, ["a", "b"], beta=math.inf), "finite beta"),
     ],

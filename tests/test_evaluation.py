@@ -71,6 +71,13 @@ def test_reliability_of_honest_probabilities_has_no_error():
     assert reliability(confidence, torch.arange(1000) % 10 < 7).error == pytest.approx(0, abs=1e-6)
 
 
+def test_reliability_refuses_no_bins_and_what_is_not_bool():
+    with pytest.raises(ValueError, match="at least one bin, got 0"):
+        reliability(torch.rand(2), torch.tensor([True, False]), bins=0)
+    with pytest.raises(TypeError, match=r"expected bool .* got torch\.float32"):
+        reliability(torch.rand(2), torch.rand(2))
+
+
 @pytest.mark.parametrize(("confidence", "message"), [([0.5], r"\(1,\) and \(2,\)"), ([0.5, 1.5], r"got 0.5\.\.1.5")])
 def test_reliability_refuses_what_is_no_probability(confidence, message):
     with pytest.raises(ValueError, match=message):

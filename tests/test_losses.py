@@ -174,6 +174,11 @@ def test_energies_of_any_size_give_finite_losses_and_gradients(name):
         assert energies.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("name", PAIRS)
+def test_nan_is_not_swallowed(name):
+    assert math.isnan(value(name, math.nan, 0.0))
+
+
 @pytest.mark.parametrize("name", [name for name in PAIRS if name not in ("energy", *LARGEST_MARGIN)])
 @given(e=numbers, w=numbers)
 def test_condition_1_no_loss_means_no_wrong_answer_below(name, e, w):

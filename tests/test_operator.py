@@ -69,8 +69,9 @@ def test_vmap_over_targets_alone():
 
 def test_vmap_over_the_sum_over_all_words_is_refused():
     many = torch.stack([energies(), energies(seed=1)])
-    with pytest.raises(NotImplementedError, match="put that dimension into the batch"):
-        torch.func.vmap(lambda values: free_energy(values, beta=1.0, separator=3))(many)
+    for transform in (lambda f: f, torch.func.grad):
+        with pytest.raises(NotImplementedError, match="put that dimension into the batch"):
+            torch.func.vmap(transform(lambda values: free_energy(values, beta=1.0, separator=3).sum()))(many)
     flat = free_energy(many.flatten(0, 1), beta=1.0, separator=3).view(2, 2)
     torch.testing.assert_close(flat[1], free_energy(many[1], beta=1.0, separator=3))
 

@@ -170,3 +170,48 @@ def test_kernel_of_the_sum_over_all_words_against_the_reference(beta, separator,
 def test_sum_over_all_words_has_second_derivatives():
     energies = draw(2, 5, 4).requires_grad_()
     assert torch.autograd.gradgradcheck(lambda e: free_energy(e, None, beta=0.7, separator=3), energies)
+
+
+@pytest.mark.parametrize("offset", [-1e12, 1e12])
+def test_posterior_of_all_words_is_one_a_window_at_any_level(offset):
+    energies = (draw(1, 100, 27) + offset).requires_grad_()
+    for beta in (1.0, 1e3):
+        (gradient,) = torch.autograd.grad(free_energy(energies, beta=beta).sum(), energies)
+        torch.testing.assert_close(gradient.sum(2), torch.ones(1, 100, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("separators", ["required", "optional"])
+@pytest.mark.parametrize("beta", [1.0, math.inf])
+def test_sum_over_all_words_ignores_padding_and_forbids_without_gradient(beta, separators):
+    energies = draw(4, 3, 3)
+    energies[1, 1:], energies[2, 1:], energies[3, 1] = math.nan, -math.inf, math.inf
+    energies.requires_grad_()
+    values = free_energy(energies, None, torch.tensor([3, 1, 1, 3]), beta=beta, separators=separators, separator=2)
+    assert values[3].isinf()
+    (gradient,) = torch.autograd.grad(values.sum(), energies)
+    assert gradient.isfinite().all()
+    assert (gradient[3] == 0).all()
+    assert (gradient[1:3, 1:] == 0).all()
+
+
+@pytest.mark.parametrize("beta", [1.0, math.inf])
+def test_no_word_fits_in_one_window_and_the_graph_stays_whole(beta):
+    energies = draw(1, 1, 3).requires_grad_()
+    value = free_energy(energies, beta=beta, separator=2)
+    assert value.isinf().all()
+    value.sum().backward()
+    assert (energies.grad == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"separators": "requird"}, "'required' or 'optional', got 'requird'"),
+        ({"infeasible": "bogus"}, "'raise' or 'inf', got 'bogus'"),
+        ({"wildcard": 1.0}, "expected targets with target_lengths or a wildcard"),
+        ({"target_lengths": torch.tensor([2])}, "expected targets with target_lengths or a wildcard"),
+    ],
+)
+def test_options_are_looked_at_without_targets_too(options, message):
+    with pytest.raises(ValueError, match=message):
+        free_energy(draw(1, 6, 3), separator=2, **options)

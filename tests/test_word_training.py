@@ -139,6 +139,38 @@ def test_accuracy_is_that_of_exact_inference(trained):
     assert history.accuracy[0] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("name", LOSSES)
+def test_optional_separators_train_too(name):
+    """The most offending word may be the empty one."""
+    loss, options = LOSSES[name]
+    config = TrainConfig(words=160, epochs=3)
+    model, loader, optimizer = prepare(0, config)
+    history = train(model, config.epochs, loader, loss, optimizer, separators="optional", **options)
+    assert all(math.isfinite(value) for values in history for value in values)
+
+
+def test_a_tie_is_not_read():
+    model, loader, _ = prepare(0, TrainConfig(words=32, epochs=1))
+    for parameter in model.parameters():
+        torch.nn.init.zeros_(parameter)
+    history = train(model, 1, loader, hinge_loss, SGD(model.parameters(), 0.0))
+    assert (history.accuracy, history.gap) == ([0.0], [0.0])
+
+
+def test_options_of_the_loss_are_kept_and_modules_are_losses():
+    class Sharp(torch.nn.Module):
+        def forward(self, good, bad):
+            return hinge_loss(good, bad, 3.0)
+
+    def first_loss(loss):
+        model, loader, _ = prepare(0, TrainConfig(words=32, epochs=1))
+        return train(model, 1, loader, loss, SGD(model.parameters(), 0.0), beta=1.0).loss[0]
+
+    assert first_loss(Sharp()) == pytest.approx(first_loss(functools.partial(hinge_loss, margin=3.0)))
+    assert first_loss(Sharp()) != pytest.approx(first_loss(hinge_loss))
+    assert first_loss(functools.partial(nll_loss, beta=9.0)) != pytest.approx(first_loss(nll_loss))
+
+
 def test_loss_of_other_parameters_is_refused():
     model, loader, optimizer = prepare(0, TrainConfig(words=32, epochs=1))
     with pytest.raises(ValueError, match=r"good, bad, lowest, log_partition, beta, got one of \(right, wrong\)"):
@@ -153,5 +185,6 @@ def test_log_partition_needs_a_finite_beta():
 
 def test_scalar_loss_is_refused():
     model, loader, optimizer = prepare(0, TrainConfig(words=32, epochs=1))
-    with pytest.raises(ValueError, match=r"\(B,\), got \(\)"):
-        train(model, 1, loader, lambda good: good.mean(), optimizer)
+    for loss, got in ((lambda good: good.mean(), r"\(\)"), (lambda good: good.mean()[None], r"\(1,\)")):
+        with pytest.raises(ValueError, match=rf"\(B,\) = \(32,\), got {got}"):
+            train(model, 1, loader, loss, optimizer)

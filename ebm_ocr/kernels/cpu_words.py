@@ -14,8 +14,8 @@ import numpy as np
 
 from .cpu import compiled
 
-SLACK = 1e-12
-"""Sums that differ by less than this part of all energies count as equal: the order of additions may differ."""
+SLACK = 4e-16
+"""Sums that differ by less than this part a window count as equal: the order of additions may differ."""
 FINE, FAR = 128, 40
 """Steps of the table to a unit, and from where on there is nothing to add."""
 KNOTS = np.arange(FAR * FINE + 1) / FINE
@@ -34,6 +34,18 @@ def soften(first, second, beta):
         bend = (1 - x) * (SLOPE[k] - rise) + x * (rise - SLOPE[k + 1])
         lowest -= (SOFT[k] + x * (rise + (1 - x) * bend)) / beta
     return lowest
+
+
+@compiled
+def levelled(energies):
+    """Energies less the lowest of each window, so that large ones leave no rounding, and all that was taken."""
+    reduced, taken = energies.astype(np.float64), 0.0
+    for i in range(len(energies)):
+        lowest = reduced[i].min()
+        if lowest < math.inf:
+            reduced[i] -= lowest
+            taken += lowest
+    return reduced, taken
 
 
 @compiled
@@ -94,23 +106,19 @@ def best_words(energies, optional, words, values):
     with them, so each one taken begins one of the words sought, N times L at most.
     """
     windows, classes = energies.shape
-    rests, slack, beta = cheapest_rests(energies, optional), 0.0, math.inf
-    for i in range(windows):
-        largest = 0.0
-        for c in range(classes):
-            if abs(energies[i, c]) < math.inf:
-                largest = max(largest, abs(energies[i, c]))
-        slack += SLACK * largest
+    reduced, taken = levelled(energies)  # none is below 0, so neither are sums
+    rests, beta = cheapest_rests(reduced, optional), math.inf
     root = np.empty((2, windows + 1))
-    start(energies, optional, root)
+    start(reduced, optional, root)
     parents, letters, depths, sums = [-1], [-1], [0], [root]  # of each node; sums of those taken
     place = [0]  # of each node's sums
     best, found = np.empty(classes), 0
     queue = [(-math.inf, 1, 0, 0)]  # least energy, 0 for a whole word, the deeper first, node
     while queue and found < len(words):
         key, prefix, _, node = heappop(queue)
+        slack = SLACK * windows * max(key, 0.0)
         if not prefix:
-            values[found] = ended(sums[place[node]], optional, beta)
+            values[found] = ended(sums[place[node]], optional, beta) + taken
             words[found] = -1
             while node > 0:
                 words[found, depths[node] - 1] = letters[node]
@@ -121,7 +129,7 @@ def best_words(energies, optional, words, values):
         if node > 0:
             before, after = sums[place[parents[node]]], np.empty((2, windows + 1))
             direct = optional and last != letters[parents[node]]
-            append(energies, before, last, direct, 0, beta, after)
+            append(reduced, before, last, direct, 0, beta, after)
             place[node] = len(sums)
             sums.append(after)
         here = sums[place[node]]
@@ -176,10 +184,13 @@ def sum_words(energies, window_lengths, separator, beta, values, slopes):
     classes = energies.shape[2]
     for b in range(len(energies)):
         windows = window_lengths[b]
-        values[b], slopes[b] = math.inf, 0
+        values[b] = math.inf
+        if slopes.size:
+            slopes[b] = 0
         if not windows:
             continue
-        sums, rests = np.empty((windows, classes)), np.empty((windows, classes))
+        reduced, taken = levelled(energies[b, :windows])
+        sums, rests, through = np.empty((windows, classes)), np.empty((windows, classes)), np.empty(classes)
         letters = gap = math.inf  # all letters together, and the separator, one window before
         for i in range(windows):
             together = math.inf
@@ -187,22 +198,23 @@ def sum_words(energies, window_lengths, separator, beta, values, slopes):
                 enter = 0.0 if i == 0 else soften(sums[i - 1, c], gap, beta)
                 if c == separator:
                     enter = math.inf if i == 0 else soften(letters, gap, beta)
-                sums[i, c] = energies[b, i, c] + enter
+                sums[i, c] = reduced[i, c] + enter
                 if c != separator:
                     together = soften(together, sums[i, c], beta)
             letters, gap = together, sums[i, separator]
-        values[b] = gap
-        if not gap < math.inf:
+        values[b] = gap + taken
+        if not (gap < math.inf and slopes.size):
             continue
-        total, letters, gap = gap, math.inf, math.inf  # from here on one window later
+        letters = gap = math.inf  # from here on one window later
         for i in range(windows - 1, -1, -1):
             together = math.inf
             for c in range(classes):
                 after = math.inf if i == windows - 1 else soften(rests[i + 1, c], gap, beta)
                 if c == separator:
                     after = 0.0 if i == windows - 1 else soften(letters, gap, beta)
-                slopes[b, i, c] = math.exp(-beta * (sums[i, c] + after - total))
-                rests[i, c] = energies[b, i, c] + after
+                through[c], rests[i, c] = sums[i, c] + after, reduced[i, c] + after
                 if c != separator:
                     together = soften(together, rests[i, c], beta)
             letters, gap = together, rests[i, separator]
+            shares = np.exp(-beta * (through - through.min()))
+            slopes[b, i] = shares / shares.sum()

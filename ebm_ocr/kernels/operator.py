@@ -188,11 +188,16 @@ class AllWords(torch.autograd.Function):
     """:func:`.reference.all_words` with required separators and finite beta on the CPU, with its gradient."""
 
     @staticmethod
-    def forward(energies: Tensor, window_lengths: Tensor, separator: int, beta: float) -> tuple[Tensor, Tensor]:
+    def forward(
+        energies: Tensor, window_lengths: Tensor, separator: int, beta: float, gradient: bool
+    ) -> tuple[Tensor, Tensor]:
         from .cpu_words import sum_words
 
         array = energies.detach().contiguous().numpy()
-        values, slopes = np.empty(len(array), array.dtype), np.empty(array.shape, array.dtype)
+        values, slopes = (
+            np.empty(len(array), array.dtype),
+            np.empty(array.shape if gradient else (0, 0, 0), array.dtype),
+        )
         sum_words(array, window_lengths.contiguous().numpy(), separator, beta, values, slopes)
         return torch.from_numpy(values), torch.from_numpy(slopes)
 
@@ -200,7 +205,7 @@ class AllWords(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
         ctx.mark_non_differentiable(output[1])
         ctx.save_for_backward(output[1], *inputs[:2])
-        ctx.options = inputs[2:]
+        ctx.options = inputs[2:4]
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
@@ -209,7 +214,7 @@ class AllWords(torch.autograd.Function):
             separator, beta = ctx.options
             values = reference.all_words(energies, window_lengths, beta, True, separator)
             (slopes,) = torch.autograd.grad(values.where(values < math.inf, 0).sum(), energies, create_graph=True)
-        return grad[:, None, None] * slopes, None, None, None
+        return grad[:, None, None] * slopes, None, None, None, None
 
 
 @align.register_vmap

@@ -136,12 +136,14 @@ def all_words(energies: Tensor, window_lengths: Tensor, beta: float, required: b
     one only by way of a separator, so the last class is all that the rest depends on.
     """
     symbols = torch.arange(energies.shape[2], device=energies.device)
+    inside = torch.arange(energies.shape[1], device=energies.device) < window_lengths[:, None]
+    energies = energies.where(inside[..., None], 0)  # padding may hold anything
     letters = energies.movedim(2, 0)[symbols != separator]  # (C - 1, B, L)
     gap = energies[:, :, separator]
     if not required:
-        alive = torch.arange(energies.shape[1], device=energies.device) < window_lengths[:, None]
-        return _soft(energies.movedim(2, 0), beta).where(alive, 0).sum(1)
-    inf = torch.full_like(gap[:, 0], math.inf)
+        values = _soft(energies.movedim(2, 0), beta).where(inside, 0).sum(1)
+        return values.where(values < math.inf, math.inf)  # with gradient zero where nothing is possible
+    inf = gap[:, 0].where(window_lengths < 0, math.inf)  # part of the graph, with gradient zero
     row, after = letters[:, :, 0], inf  # (C - 1, B) ends in a letter, (B,) ends in a separator
     for window in range(1, energies.shape[1]):
         alive = window < window_lengths
@@ -149,7 +151,7 @@ def all_words(energies: Tensor, window_lengths: Tensor, beta: float, required: b
         into = _soft(torch.stack([row, after.expand_as(row)]), beta) + letters[:, :, window]
         ended = _soft(torch.stack([after, any_letter]), beta) + gap[:, window]
         row, after = into.where(alive, row), ended.where(alive, after)
-    return after.where(window_lengths > 0, inf)
+    return after.where((window_lengths > 0) & (after < math.inf), inf)
 
 
 def _soft(candidates: Tensor, beta: float) -> Tensor:
