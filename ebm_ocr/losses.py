@@ -190,6 +190,11 @@ def nll_loss(good: Tensor, log_partition: Tensor, beta: float = 1.0) -> Tensor:
 
     Gradient: ``1 - p`` on the right answer's energy and ``-p`` on each other one, p its Gibbs probability. No
     explicit margin: every gap can be bettered. As β grows it tends to ``perceptron_loss``.
+
+    With words as answers this is a conditional random field: one sum over all words and paths. CTC, see
+    :func:`ebm_ocr.forward_loss`, makes each window's energies probabilities instead. Both are the same where
+    separators are optional, since every sequence of classes then spells some word, and differ where they are required.
+
     Source: LeCun et al. 2006, table 1; homework 1.2.
 
     Args:

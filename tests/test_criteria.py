@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ebm_ocr import cross_entropy, forward_loss, normalise
+from ebm_ocr import cross_entropy, forward_loss, free_energy, nll_loss, normalise
 
 
 def test_cross_entropy_negates_energies_once():
@@ -53,3 +53,13 @@ def test_normalised_windows_are_probabilities_in_the_same_order():
     normalised = normalise(energies)
     torch.testing.assert_close(torch.exp(-normalised).sum(2), torch.ones(2, 5))
     torch.testing.assert_close(normalised - normalised[..., :1], energies - energies[..., :1], rtol=0, atol=1e-4)
+
+
+def test_global_likelihood_is_ctc_where_separators_are_optional_only():
+    energies, targets = torch.randn(3, 8, 27, dtype=torch.float64), torch.tensor([[0, 26, 1, 26]] * 3)
+    for separators in ("optional", "required"):
+        everything = -free_energy(energies, beta=1.0, separators=separators)
+        globally = nll_loss(free_energy(energies, targets, beta=1.0, separators=separators), everything)
+        locally = forward_loss(energies, targets, separators=separators)
+        assert torch.allclose(globally, locally) == (separators == "optional")
+        assert (globally <= locally + 1e-9).all()  # fewer sequences to share with
