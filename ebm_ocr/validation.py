@@ -1,54 +1,149 @@
-"""What alignment accepts: each function raises, naming what was expected and what came.
+"""What is accepted: each kind of argument is checked and converted here, once, for every public function.
 
-Shapes and types are looked at on each call; values by the kernels as they go, and here when there is something to say.
+Each function raises, naming what was expected and what came. Shapes and types are looked at on each
+call; values by the kernels as they go, and here when there is something to say.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping, Sequence, Set
+from numbers import Integral, Real
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+FLOATS = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
+INTEGERS = frozenset(
+    getattr(torch, sign + f"int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64)
+)
 
-def check_energies(energies: Tensor) -> None:
+
+def whole_number(name: str, value: Any, least: int | None = None, most: int | None = None) -> int:
+    """An int from any whole number: Python's, numpy's, a tensor's single one; True is none."""
+    if isinstance(value, Tensor) and value.dtype in INTEGERS and value.dim() == 0:
+        value = value.item()
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise TypeError(f"expected {name} as a whole number, got {_kind(value)}: {value!r}")
+    number = int(value)
+    if (least is not None and number < least) or (most is not None and number > most):
+        span = f"at least {least}" if most is None else f"in {least}..{most}"
+        raise ValueError(f"expected {name} {span}, got {number}")
+    return number
+
+
+def real_number(name: str, value: Any) -> float:
+    """A float from any single real number that nobody differentiates by."""
+    if isinstance(value, Tensor):
+        if carries_derivative(value):
+            raise TypeError(f"expected {name} as a number, got a tensor that asks for a gradient")
+        if value.numel() != 1 or value.is_complex() or value.dtype == torch.bool:
+            raise TypeError(
+                f"expected {name} as one number, got {tuple(value.shape)} of {value.dtype}"
+            )
+        return float(value)
+    if not isinstance(value, Real | np.bool_) or isinstance(value, bool | np.bool_):
+        raise TypeError(f"expected {name} as a number, got {_kind(value)}: {value!r}")
+    return float(value)
+
+
+def as_beta(beta: Any, most: float = math.inf) -> float:
+    """An inverse temperature in (0, most]."""
+    number = real_number("beta", beta)
+    if not 0 < number <= most:
+        raise ValueError(f"expected beta in (0, {'inf' if most == math.inf else 'inf)'}], got {beta}")
+    return number
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """One of a few words."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"expected {name} {' or '.join(map(repr, choices))}, got {value!r}")
+
+
+def as_separator(separator: Any, classes: int) -> int:
+    """The separator's class; None is the last one."""
+    if separator is None:
+        return classes - 1
+    return whole_number("a separator", separator, 0, classes - 1)
+
+
+def as_words(words: Any, count: int | None = None) -> list[str]:
+    """A list of words in their order, from anything that has one."""
+    unordered = isinstance(words, str | Mapping | Set | Tensor) or not isinstance(words, Iterable)
+    found = [] if unordered else [*words]
+    if unordered or not all(isinstance(word, str) for word in found):
+        raise TypeError(f"expected a list of words as str, got {_kind(words)}: {words!r}")
+    if not found:
+        raise ValueError("expected at least one word, got none")
+    if count is not None and len(found) != count:
+        raise ValueError(f"expected {count} words, one a sample, got {len(found)}")
+    return found
+
+
+def check_energies(energies: Any) -> None:
     """(B, L, C) floats, nothing empty."""
-    if not isinstance(energies, Tensor) or not energies.is_floating_point():
-        raise TypeError(f"expected a float tensor of energies, got {_kind(energies)}")
+    check_floats("energies", energies)
     if energies.dim() != 3 or 0 in energies.shape:
-        raise ValueError(f"expected energies (B, L, C), none of them zero, got {tuple(energies.shape)}")
-
-
-def check_targets(energies: Tensor, targets: Tensor) -> None:
-    """(B, T) integers beside the energies."""
-    if not isinstance(targets, Tensor) or targets.is_floating_point() or targets.dtype == torch.bool:
-        raise TypeError(f"expected an integer tensor of targets, got {_kind(targets)}")
-    if targets.dim() != 2 or targets.shape[0] != energies.shape[0] or targets.shape[1] == 0:
         shape = tuple(energies.shape)
-        raise ValueError(f"expected targets ({shape[0]}, T) for energies {shape}, got {tuple(targets.shape)}")
+        raise ValueError(f"expected energies (B, L, C), none of them zero, got {shape}")
+
+
+def check_floats(name: str, values: Any) -> None:
+    """A dense tensor of a floating-point type that can be computed with."""
+    if not isinstance(values, Tensor) or values.dtype not in FLOATS:
+        raise TypeError(f"expected a float tensor of {name}, got {_kind(values)}")
+    if type(values) is not Tensor and type(values).__name__ == "MaskedTensor":
+        raise TypeError(f"expected a plain tensor of {name}, got a MaskedTensor: fill it with inf")
+    if values.layout is not torch.strided or values.is_nested:
+        kind = "nested" if values.is_nested else str(values.layout)
+        raise TypeError(f"expected a dense tensor of {name}, got a {kind} one")
+
+
+def check_targets(energies: Tensor, targets: Any) -> None:
+    """(B, T) integers beside the energies."""
+    if not isinstance(targets, Tensor) or targets.dtype not in INTEGERS:
+        raise TypeError(f"expected an integer tensor of targets, got {_kind(targets)}")
+    if targets.dim() != 2 or targets.shape[0] != energies.shape[0]:
+        shape, got = tuple(energies.shape), tuple(targets.shape)
+        raise ValueError(f"expected targets ({shape[0]}, T) for energies {shape}, got {got}")
     if targets.device != energies.device:
-        raise ValueError(f"expected targets on {energies.device} with the energies, got {targets.device}")
+        raise ValueError(
+            f"expected targets on {energies.device} with the energies, got {targets.device}"
+        )
 
 
-def as_lengths(name: str, lengths: Tensor | None, energies: Tensor, longest: int) -> Tensor:
+def as_lengths(name: str, lengths: Any, energies: Tensor, longest: int) -> Tensor:
     """(B,) int64 on the device of the energies; all ``longest`` where none are given."""
     batch = energies.shape[0]
     if lengths is None:
         return torch.full((batch,), longest, device=energies.device)
-    if not isinstance(lengths, Tensor) or lengths.device != energies.device:
-        lengths = torch.as_tensor(lengths, device=energies.device)
-    if lengths.is_floating_point() or lengths.dtype == torch.bool:
+    if not isinstance(lengths, Tensor):
+        try:  # np.asarray goes by place where a Series would go by label
+            lengths = torch.as_tensor(
+                lengths if isinstance(lengths, list | tuple) else np.asarray(lengths)
+            )
+        except (TypeError, ValueError, RuntimeError):
+            raise TypeError(f"expected integer {name} ({batch},), got {lengths!r}") from None
+    if lengths.dtype not in INTEGERS:
         raise TypeError(f"expected integer {name}, got {lengths.dtype}")
     if lengths.shape != (batch,):
         raise ValueError(f"expected {name} ({batch},), got {tuple(lengths.shape)}")
-    return lengths.long()
+    return lengths.to(energies.device, torch.int64)
 
 
-def check_values(energies: Tensor, targets: Tensor, window_lengths: Tensor, target_lengths: Tensor) -> None:
+def check_values(
+    energies: Tensor, targets: Tensor, window_lengths: Tensor, target_lengths: Tensor
+) -> None:
     """Lengths and classes in range, and no energy that counts NaN or -inf."""
     _, windows, classes = energies.shape
     width = targets.shape[1]
-    for name, lengths, longest in (("window", window_lengths, windows), ("target", target_lengths, width)):
+    for name, lengths, longest in (
+        ("window", window_lengths, windows),
+        ("target", target_lengths, width),
+    ):
         if not ((lengths >= 0) & (lengths <= longest)).all():
             raise ValueError(f"expected {name}_lengths in 0..{longest}, got {lengths.tolist()}")
     outside = torch.arange(windows, device=energies.device) >= window_lengths[:, None]
@@ -61,17 +156,48 @@ def check_values(energies: Tensor, targets: Tensor, window_lengths: Tensor, targ
 def check_range(name: str, values: Tensor, size: int | Tensor) -> None:
     """Integers in 0..size - 1."""
     if not ((values >= 0) & (values < size)).all():
-        raise ValueError(f"expected {name} at least 0 and below {size}, got {int(values.min())}..{int(values.max())}")
+        lowest, highest = int(values.min()), int(values.max())
+        raise ValueError(f"expected {name} at least 0 and below {size}, got {lowest}..{highest}")
 
 
-def check_matrix(pm: Tensor) -> None:
+def check_matrix(pm: Any) -> None:
     """(L, T) floats, none of them NaN or -inf."""
-    if not isinstance(pm, Tensor) or not pm.is_floating_point():
-        raise TypeError(f"expected a float tensor, got {_kind(pm)}")
+    check_floats("energies", pm)
     if pm.dim() != 2 or 0 in pm.shape:
-        raise ValueError(f"expected a path matrix (L, T), none of them zero, got {tuple(pm.shape)}")
+        raise ValueError(f"expected a path matrix (L, T), none zero, got {tuple(pm.shape)}")
     if not (pm > -math.inf).all():
         raise ValueError("expected energies above -inf, got NaN or -inf")
+
+
+def can_look_at(values: Tensor) -> bool:
+    """Whether the values are there to be read: nobody traces, transforms or simulates."""
+    return not (
+        torch.compiler.is_compiling()
+        or type(values) not in (Tensor, torch.nn.Parameter)
+        or torch._C._are_functorch_transforms_active()
+        or torch._C._len_torch_dispatch_stack()
+        or torch._C._get_tracing_state() is not None
+        or values.is_meta
+    )
+
+
+def carries_derivative(values: Tensor) -> bool:
+    """Whether somebody differentiates with respect to a tensor, backward or forward."""
+    if values.requires_grad or torch._C._functorch.is_functorch_wrapped_tensor(values):
+        return True
+    if torch.autograd.forward_ad._current_level < 0:
+        return False
+    return torch.autograd.forward_ad.unpack_dual(values).tangent is not None
+
+
+def widen(values: Tensor) -> Tensor:
+    """The type that sums are taken in: float64, or float32 on a device that has no float64."""
+    return values.to(torch.float32 if values.device.type == "mps" else torch.float64)
+
+
+def narrow(values: Tensor, like: Tensor) -> Tensor:
+    """Results in the type of what came, but at least float32: half precision ends at 65,504."""
+    return values.to(torch.promote_types(like.dtype, torch.float32))
 
 
 def _kind(value: object) -> str:
