@@ -12,21 +12,35 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from .alphabet import BETWEEN
-from .kernels import reference
-from .kernels.operator import AllWords, Differentiable, align, check, is_plain, run
-from .validation import as_lengths, check_energies, check_targets
+from .kernels.operator import align, all_words
+from .kernels.operator import posterior as posterior_of_paths
+from .kernels.reference import normalise
+from .validation import (
+    as_beta,
+    as_lengths,
+    as_separator,
+    can_look_at,
+    check_choice,
+    check_energies,
+    check_range,
+    check_targets,
+    narrow,
+    real_number,
+    widen,
+)
 
 WILDCARD = -1
 """A target symbol that any class matches, see ``wildcard`` of :func:`free_energy`."""
 
 Separators = Literal["required", "optional"]
 Infeasible = Literal["raise", "inf"]
+TOPOLOGIES, OUTCOMES = get_args(Separators), get_args(Infeasible)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +58,8 @@ class Alignment:
     """(B, T) what it was aligned with."""
     wildcard: float | None = None
     """Energy of a wildcard in each window."""
+    versions: tuple[int, ...] = field(default=(), repr=False)
+    """State of both tensors when they were aligned; see :func:`spans`."""
 
     def __iter__(self) -> Iterator[Tensor]:
         return iter((self.free_energy, self.path))
@@ -70,7 +86,7 @@ def viterbi(
     window_lengths: Tensor | None = None,
     target_lengths: Tensor | None = None,
     separators: Separators = "required",
-    separator: int = BETWEEN,
+    separator: int | None = None,
     *,
     wildcard: float | None = None,
     infeasible: Infeasible = "raise",
@@ -78,11 +94,15 @@ def viterbi(
     """Find the lowest-energy path of every sample; :func:`ebm_ocr.find_path` for a batch of any lengths.
 
     Ties stay, else advance; of equally good ends the later one counts. Arguments and errors as in
-    :func:`free_energy`. Where all paths cost inf, the path is a legal one.
+    :func:`free_energy`. Where all paths cost inf, the path is a legal one. Under ``torch.func.vmap``
+    return what you need of the result, such as ``.path``: vmap hands on tensors only.
     """
-    inputs = _prepare(energies, targets, window_lengths, target_lengths, separators, separator, wildcard, infeasible)
-    values, _, path = _align(inputs, separator, separators, math.inf, infeasible)
-    return Alignment(_narrow(values, energies), path, energies, targets, wildcard)
+    check_choice("separators", separators, TOPOLOGIES)
+    inputs = _prepare(energies, targets, window_lengths, target_lengths, separator, wildcard)
+    check_choice("infeasible", infeasible, OUTCOMES)
+    values, _, path = align(*inputs, separators == "optional", math.inf, infeasible == "raise")
+    versions = _versions(energies, targets)
+    return Alignment(narrow(values, energies), path, energies, targets, wildcard, versions)
 
 
 def free_energy(
@@ -92,10 +112,11 @@ def free_energy(
     target_lengths: Tensor | None = None,
     beta: float = math.inf,
     separators: Separators = "required",
-    separator: int = BETWEEN,
+    separator: int | None = None,
     *,
     wildcard: float | None = None,
     infeasible: Infeasible = "raise",
+    dtype: torch.dtype | None = None,
 ) -> Tensor:
     r"""Free energy of every sample over all its paths, at inverse temperature ``beta``.
 
@@ -115,29 +136,40 @@ def free_energy(
             letters are, and separators only where two equal letters meet; elsewhere, in front and behind included,
             they may stand or not. That is CTC (Graves et al. 2006): with ``energies = -log_softmax`` and
             ``beta = 1`` the result equals ``ctc_loss(blank=separator)``.
-        separator: class of the separator; matters only where it is optional, or for every word.
+        separator: class of the separator, default the last; matters only where it is optional, or for every word.
         wildcard: energy per window of the symbol :data:`WILDCARD` (-1) in the targets, which any class matches.
+            Neighbouring wildcards need no separator between them.
         infeasible: what a target that does not fit in its windows is: "raise" an error, or of energy "inf" with
             gradient zero. An empty target fits optional separators, or no windows.
+        dtype: of the result; default that of ``energies``, but at least float32, as half precision
+            ends at 65,504.
 
     Returns:
-        (B,) in the dtype of ``energies`` (float32 under autocast), computed in float64 on a CPU and in at least
-        float32 elsewhere; inf, with gradient zero, where each path meets a forbidden class.
+        (B,) computed in float64, in float32 where the device has no float64; inf, with gradient zero,
+        where each path meets a forbidden class.
 
     Raises:
-        TypeError: energies not floating point, targets or lengths not integers.
+        TypeError: energies not floating point, targets or lengths not integers; ``beta``, ``wildcard`` or
+            ``separator`` no single number, or one that asks for a gradient.
         ValueError: shapes that don't fit, an empty batch, NaN or -inf energies, classes or lengths out of range, fewer
             windows than the target needs, an option unknown.
     """
-    if not beta > 0:
-        raise ValueError(f"expected beta in (0, inf], got {beta}")
-    if targets is None:
-        _check_options(separators, infeasible)
-        if target_lengths is not None or wildcard is not None:
-            raise ValueError("expected targets with target_lengths or a wildcard, got None: the sum over all words")
-        return _all_words(energies, window_lengths, beta, separators, separator)
-    inputs = _prepare(energies, targets, window_lengths, target_lengths, separators, separator, wildcard, infeasible)
-    return _narrow(_align(inputs, separator, separators, float(beta), infeasible)[0], energies)
+    check_choice("separators", separators, TOPOLOGIES)
+    beta, optional = as_beta(beta), separators == "optional"
+    if targets is not None:
+        inputs = _prepare(energies, targets, window_lengths, target_lengths, separator, wildcard)
+        check_choice("infeasible", infeasible, OUTCOMES)
+        return narrow(align(*inputs, optional, beta, infeasible == "raise")[0], energies, dtype)
+    if target_lengths is not None or wildcard is not None:
+        raise ValueError(
+            "expected targets with target_lengths or a wildcard, got None: the sum over all words"
+        )
+    check_choice("infeasible", infeasible, OUTCOMES)
+    check_energies(energies)
+    window_lengths = as_lengths("window_lengths", window_lengths, energies, energies.shape[1])
+    separator = as_separator(separator, energies.shape[2])
+    values, *_ = all_words(_single(energies), window_lengths, separator, optional, beta)
+    return narrow(values, energies, dtype)
 
 
 def posterior(
@@ -147,7 +179,7 @@ def posterior(
     target_lengths: Tensor | None = None,
     beta: float = 1.0,
     separators: Separators = "required",
-    separator: int = BETWEEN,
+    separator: int | None = None,
     *,
     wildcard: float | None = None,
     infeasible: Infeasible = "raise",
@@ -157,57 +189,52 @@ def posterior(
     It is the gradient of the free energy with respect to the path matrix: a row for each window that sums to 1, and at
     ``beta = inf`` one-hot on the best path. Of optional separators only those in the target have a place in it. Rows
     past a sample's end, and samples without a finite path, are 0. For reading and plotting: plain torch, not the
-    fast kernels.
+    fast kernels, but differentiable.
 
     Args and errors: see :func:`free_energy`.
 
     Returns:
-        (B, L, T), without gradient.
+        (B, L, T), at least float32.
     """
-    if not beta > 0:
-        raise ValueError(f"expected beta in (0, inf], got {beta}")
-    inputs = _prepare(energies, targets, window_lengths, target_lengths, separators, separator, wildcard, infeasible)
-    lattice = check(inputs[0].detach(), *inputs[1:], separator, separators == "optional", infeasible == "raise")
-    matrix = reference.path_matrix(inputs[0].detach(), lattice.symbols)
-    if math.isinf(beta):
-        states = reference.best_path(matrix, lattice, inputs[2])
-        chosen = torch.arange(matrix.shape[2], device=matrix.device) == states[..., None]
-        finite = matrix.where(chosen, 0).sum((1, 2)).isfinite()
-        shares = (chosen & finite[:, None, None]).to(matrix.dtype)
-    else:
-        with torch.enable_grad():
-            matrix.requires_grad_()
-            values = reference.free_energy(matrix, lattice, inputs[2], beta)
-            (shares,) = torch.autograd.grad(values.where(values.isfinite(), 0).sum(), matrix)
-    places = lattice.positions.where(lattice.positions >= 0, targets.shape[1])[:, None].expand_as(shares)
-    found = shares.new_zeros(*shares.shape[:2], targets.shape[1] + 1).scatter_add(2, places, shares)
-    return found[..., :-1].to(energies.dtype)
+    check_choice("separators", separators, TOPOLOGIES)
+    beta = as_beta(beta)
+    inputs = _prepare(energies, targets, window_lengths, target_lengths, separator, wildcard)
+    check_choice("infeasible", infeasible, OUTCOMES)
+    found = posterior_of_paths(*inputs, separators == "optional", beta, infeasible == "raise")
+    return narrow(found[..., : targets.shape[1]], energies)
 
 
 def spans(alignment: Alignment) -> list[list[Span]]:
     """Say of each sample where each symbol of the target is, from left to right.
 
-    Optional separators that are not in the target have no span; where no path fits there is none.
+    Optional separators that are not in the target have no span; where no path fits there is none. A
+    window in which every class is forbidden has confidence 0.
+
+    Raises:
+        ValueError: the energies or targets were changed in place after they were aligned.
     """
-    energies = alignment.energies.detach().float()
-    probabilities = torch.softmax(-energies, 2)  # border to probabilities: a low energy is a high logit
-    index = alignment.path.clamp(min=0)
-    on_path = alignment.targets.long().gather(1, index).clamp(min=0)[..., None]
-    costs, sure = (matrix.gather(2, on_path)[..., 0].tolist() for matrix in (energies, probabilities))
+    if alignment.versions != _versions(alignment.energies, alignment.targets):
+        raise ValueError("expected what was aligned, got energies or targets changed in place since")
+    energies = widen(alignment.energies.detach().cpu())
+    path, targets = alignment.path.cpu(), pad(alignment.targets.cpu().long(), (0, 1))
+    on_path = targets.gather(1, path.where(path >= 0, targets.shape[1] - 1)).clamp(min=0)
+    # border to probabilities: a low energy is a high logit
+    probabilities = torch.exp(-normalise(energies))
+    costs, sure = (m.gather(2, on_path[..., None])[..., 0] for m in (energies, probabilities))
     found: list[list[Span]] = []
-    for sample, (path, symbols) in enumerate(zip(alignment.path.tolist(), alignment.targets.tolist())):
+    for sample, (places, symbols) in enumerate(zip(path.tolist(), targets.tolist())):
         found.append([])
         end = 0
-        for position, same in groupby(path):
+        for place, same in groupby(places):
             start, end = end, end + len(list(same))
-            if position < 0:
+            if place < 0:
                 continue
-            symbol, length = symbols[position], end - start
+            symbol, length = symbols[place], end - start
             if alignment.wildcard is not None and symbol == WILDCARD:
                 found[-1].append(Span(symbol, start, end, alignment.wildcard * length, 1.0))
             else:
-                energy, confidence = sum(costs[sample][start:end]), sum(sure[sample][start:end]) / length
-                found[-1].append(Span(symbol, start, end, energy, confidence))
+                energy, confidence = (m[sample, start:end].sum().item() for m in (costs, sure))
+                found[-1].append(Span(symbol, start, end, energy, confidence / length))
     return found
 
 
@@ -216,77 +243,47 @@ def _prepare(
     targets: Tensor,
     window_lengths: Tensor | None,
     target_lengths: Tensor | None,
-    separators: Separators,
-    separator: int,
+    separator: int | None,
     wildcard: float | None,
-    infeasible: Infeasible,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Shapes and types checked, the wildcard made a class; values are looked at by the kernels."""
-    _check_options(separators, infeasible)
+) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
+    """Shapes and types checked, wildcards made classes; values are looked at by the kernels."""
     check_energies(energies)
     check_targets(energies, targets)
-    if separators == "optional" and not 0 <= separator < energies.shape[2]:
-        raise ValueError(f"expected a separator in 0..{energies.shape[2] - 1}, got {separator}")
+    separator = as_separator(separator, energies.shape[2])
     window_lengths = as_lengths("window_lengths", window_lengths, energies, energies.shape[1])
     target_lengths = as_lengths("target_lengths", target_lengths, energies, targets.shape[1])
-    if energies.dtype in (torch.float16, torch.bfloat16):
-        energies = energies.float()
-    targets = targets.long()
+    energies, targets = _single(energies), targets.long()
+    if targets.shape[1] == 0:
+        targets = pad(targets, (0, 1))  # the kernels want a column, of which nothing counts
     if wildcard is not None:
-        if not wildcard > -math.inf:
-            raise ValueError(f"expected a wildcard energy above -inf, got {wildcard}")
-        energies = torch.nn.functional.pad(energies, (0, 1), value=wildcard)
-        targets = targets.where(targets != WILDCARD, energies.shape[2] - 1)
-    return energies, targets, window_lengths, target_lengths
+        energies, targets = _with_wildcards(energies, targets, target_lengths, wildcard)
+    return energies, targets, window_lengths, target_lengths, separator
 
 
-def _check_options(separators: Separators, infeasible: Infeasible) -> None:
-    """Refuse other names than there are."""
-    if separators not in ("required", "optional"):
-        raise ValueError(f"expected separators 'required' or 'optional', got {separators!r}")
-    if infeasible not in ("raise", "inf"):
-        raise ValueError(f"expected infeasible 'raise' or 'inf', got {infeasible!r}")
+def _single(energies: Tensor) -> Tensor:
+    """Half precision in float32, which the kernels read."""
+    return energies if energies.dtype in (torch.float32, torch.float64) else energies.float()
 
 
-def _align(
-    inputs: tuple[Tensor, Tensor, Tensor, Tensor],
-    separator: int,
-    separators: Separators,
-    beta: float,
-    infeasible: Infeasible,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Run the operator; the gradient is computed with the values if autograd will ask for it."""
-    gradient = torch.is_grad_enabled() and inputs[0].requires_grad
-    function = align if not is_plain(inputs[0]) else Differentiable.apply if gradient else run
-    return function(*inputs, separator, separators == "optional", beta, infeasible == "raise", gradient)
+def _with_wildcards(
+    energies: Tensor, targets: Tensor, target_lengths: Tensor, wildcard: float
+) -> tuple[Tensor, Tensor]:
+    """Two classes more, which wildcards take by turns: between equal ones a separator is forced."""
+    energy, classes = real_number("wildcard", wildcard), energies.shape[2]
+    most = torch.finfo(energies.dtype).max
+    if not -most <= energy <= most and energy != math.inf:
+        kind = f"above -inf that {energies.dtype} holds"
+        raise ValueError(f"expected a wildcard energy {kind}, got {wildcard}")
+    wild = targets == WILDCARD
+    if can_look_at(targets):
+        inside = torch.arange(targets.shape[1], device=targets.device) < target_lengths[:, None]
+        check_range("targets that are no wildcards", targets.where(inside & ~wild, 0), classes)
+    beyond = targets.where(targets < classes, classes + 2)  # stays no class
+    return pad(energies, (0, 2), value=energy), beyond.where(~wild, classes + wild.cumsum(1) % 2)
 
 
-def _narrow(values: Tensor, energies: Tensor) -> Tensor:
-    """Values in the dtype of the energies; under autocast in float32, as torch's own losses."""
-    if energies.dtype == values.dtype or torch.is_autocast_enabled(energies.device.type):
-        return values
-    return values.to(energies.dtype)
-
-
-def _all_words(
-    energies: Tensor, window_lengths: Tensor | None, beta: float, separators: Separators, separator: int
-) -> Tensor:
-    """(B,) free energy over the paths of every word."""
-    check_energies(energies)
-    inner = energies
-    while not torch.compiler.is_compiling() and torch._C._functorch.is_functorch_wrapped_tensor(inner):
-        if torch._C._functorch.is_batchedtensor(inner):
-            raise NotImplementedError("vmap over the sum over all words: put that dimension into the batch instead")
-        inner = torch._C._functorch.get_unwrapped(inner)
-    window_lengths = as_lengths("window_lengths", window_lengths, energies, energies.shape[1])
-    nothing = torch.zeros(len(energies), 1, dtype=torch.long, device=energies.device)
-    if not 0 <= separator < energies.shape[2]:
-        raise ValueError(f"expected a separator in 0..{energies.shape[2] - 1}, got {separator}")
-    check(energies.detach(), nothing, window_lengths, nothing[:, 0], separator, True, False)
-    wide = energies.float() if energies.dtype in (torch.float16, torch.bfloat16) else energies
-    if separators == "required" and beta < math.inf and energies.device.type == "cpu" and is_plain(energies):
-        gradient = torch.is_grad_enabled() and wide.requires_grad
-        values, _ = AllWords.apply(wide, window_lengths, separator, float(beta), gradient)
-    else:
-        values = reference.all_words(wide, window_lengths, beta, separators == "required", separator)
-    return _narrow(values, energies)
+def _versions(*tensors: Tensor) -> tuple[int, ...]:
+    """How often each was changed in place, as far as torch counts it."""
+    if not all(can_look_at(tensor) and not tensor.is_inference() for tensor in tensors):
+        return ()
+    return tuple(tensor._version for tensor in tensors)

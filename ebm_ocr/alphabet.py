@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from .validation import INTEGERS, as_words
+
 LETTERS = string.ascii_lowercase
 BETWEEN = len(LETTERS)
 """Class of the separator ``_``: 26, the last one, so that ``a`` is 0."""
@@ -51,7 +53,7 @@ def transform_word(word: str) -> Tensor:
 
 def spell(words: Sequence[str]) -> tuple[Tensor, Tensor]:
     """:func:`transform_word` for a batch: (B, T) targets, padded with separators, and their (B,) lengths."""
-    targets = [transform_word(word) for word in words]
+    targets = [transform_word(word) for word in as_words(words)]
     lengths = torch.tensor([len(target) for target in targets])
     return pad_sequence(targets, batch_first=True, padding_value=BETWEEN), lengths
 
@@ -71,7 +73,7 @@ def indices_to_str(indices: Sequence[int] | Tensor) -> str:
     classes = torch.as_tensor(indices)
     if classes.numel() == 0:
         return ""
-    if classes.dim() != 1 or classes.is_floating_point() or classes.is_complex():
+    if classes.dim() != 1 or classes.dtype not in INTEGERS:
         raise ValueError(f"expected (L,) integer classes, got shape {tuple(classes.shape)} of {classes.dtype}")
     found = classes.tolist()
     if min(found) < 0 or max(found) >= ALPHABET_SIZE:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .alignment import Separators, free_energy
-from .alphabet import BETWEEN
+from .alignment import TOPOLOGIES, Separators, free_energy
+from .kernels import reference
+from .validation import as_beta, check_choice, check_energies, check_floats, narrow, whole_number, widen
 
 
 def cross_entropy(energies: Tensor, target: Tensor, **options: Any) -> Tensor:
@@ -22,15 +23,21 @@ def cross_entropy(energies: Tensor, target: Tensor, **options: Any) -> Tensor:
         options: passed on to ``torch.nn.functional.cross_entropy``, such as ``reduction``.
 
     Returns:
-        () mean over all targets, or (...) with ``reduction="none"``.
+        () mean over all targets, or (...) with ``reduction="none"``; inf where every class is
+        forbidden.
 
     Raises:
+        TypeError: energies not floating point.
         ValueError: leading shapes that differ.
     """
+    check_floats("energies", energies)
     if energies.shape[:-1] != target.shape:
         expected = tuple(energies.shape[:-1])
         raise ValueError(f"expected target {expected} for energies {tuple(energies.shape)}, got {tuple(target.shape)}")
-    logits = -energies  # border to probabilities: a low energy is a high logit
+    open_ = energies.detach().amin(-1, keepdim=True) != math.inf  # or there is no probability to share out
+    chosen = torch.arange(energies.shape[-1], device=energies.device) == target[..., None]
+    logits = -energies.where(open_, 0)  # border to probabilities: a low energy is a high logit
+    logits = logits.masked_fill(~open_ & chosen, -math.inf)
     losses = functional.cross_entropy(logits.flatten(0, -2), target.flatten(), **options)
     return losses.view(target.shape) if losses.dim() else losses
 
@@ -38,10 +45,16 @@ def cross_entropy(energies: Tensor, target: Tensor, **options: Any) -> Tensor:
 def normalise(energies: Tensor) -> Tensor:
     """Energies of each window moved to a common level, ``e + log Σ exp(-e)``: then ``exp(-e)`` are probabilities.
 
+    A window in which every class is forbidden stays inf.
+
     Args:
         energies: (..., C).
+
+    Raises:
+        TypeError: energies not floating point.
     """
-    return energies + torch.logsumexp(-energies, dim=-1, keepdim=True)
+    check_floats("energies", energies)
+    return reference.normalise(energies)
 
 
 def forward_loss(
@@ -50,6 +63,7 @@ def forward_loss(
     window_lengths: Tensor | None = None,
     target_lengths: Tensor | None = None,
     separators: Separators = "optional",
+    separator: int | None = None,
 ) -> Tensor:
     """Negative log-likelihood of each target, all its alignments summed: the loss of graph transformer networks.
 
@@ -61,7 +75,11 @@ def forward_loss(
     Returns:
         (B,), each at least 0.
     """
-    return free_energy(normalise(energies), targets, window_lengths, target_lengths, beta=1.0, separators=separators)
+    check_energies(energies)
+    wide = normalise(widen(energies))  # near 0 a loss would be the rounding of float32
+    lengths = window_lengths, target_lengths
+    values = free_energy(wide, targets, *lengths, 1.0, separators, separator)
+    return narrow(values.clamp(min=0), energies)
 
 
 class PathEnergyLoss(nn.Module):
@@ -76,10 +94,10 @@ class PathEnergyLoss(nn.Module):
             ``nn.CTCLoss``, which divides each by its target's length first.
         zero_infinity: False: a target that does not fit in its windows is a ``ValueError``, and one whose paths are
             all forbidden costs inf. True: both cost 0, with gradient 0.
-        separator: class of the separator.
+        separator: class of the separator; default the last one.
 
     Raises:
-        ValueError: an option unknown; when called, see :func:`ebm_ocr.free_energy`.
+        TypeError, ValueError: an option unknown; when called, see :func:`ebm_ocr.free_energy`.
     """
 
     def __init__(
@@ -89,17 +107,16 @@ class PathEnergyLoss(nn.Module):
         reduction: Literal["none", "mean", "sum"] = "mean",
         zero_infinity: bool = False,
         *,
-        separator: int = BETWEEN,
+        separator: int | None = None,
     ) -> None:
         super().__init__()
-        if not beta > 0:
-            raise ValueError(f"expected beta in (0, inf], got {beta}")
-        if separators not in ("required", "optional"):
-            raise ValueError(f"expected separators 'required' or 'optional', got {separators!r}")
-        if reduction not in ("none", "mean", "sum"):
-            raise ValueError(f"expected reduction 'none', 'mean' or 'sum', got {reduction!r}")
-        self.beta, self.separators, self.reduction, self.zero_infinity = beta, separators, reduction, zero_infinity
-        self.separator = separator
+        check_choice("separators", separators, TOPOLOGIES)
+        check_choice("reduction", reduction, ("none", "mean", "sum"))
+        if not isinstance(zero_infinity, bool):
+            raise TypeError(f"expected zero_infinity as a bool, got {zero_infinity!r}")
+        self.beta, self.separators, self.reduction = as_beta(beta), separators, reduction
+        self.zero_infinity = zero_infinity
+        self.separator = None if separator is None else whole_number("a separator", separator, 0)
 
     def forward(
         self,
@@ -109,6 +126,7 @@ class PathEnergyLoss(nn.Module):
         target_lengths: Tensor | None = None,
     ) -> Tensor:
         """() or, unreduced, (B,)."""
+        check_energies(energies)
         values = free_energy(
             energies,
             targets,
@@ -118,14 +136,17 @@ class PathEnergyLoss(nn.Module):
             self.separators,
             self.separator,
             infeasible="inf" if self.zero_infinity else "raise",
+            dtype=torch.float64 if energies.device.type != "mps" else None,
         )
-        if self.zero_infinity:
+        if self.zero_infinity:  # looked at while wide: what overflows later is not impossible
             values = values.where(values < math.inf, 0)
-        return values if self.reduction == "none" else values.mean() if self.reduction == "mean" else values.sum()
+        if self.reduction != "none":
+            values = values.mean() if self.reduction == "mean" else values.sum()
+        return narrow(values, energies)
 
     def extra_repr(self) -> str:
         """The options."""
         return (
             f"beta={self.beta}, separators={self.separators!r}, reduction={self.reduction!r}, "
-            f"zero_infinity={self.zero_infinity}"
+            f"zero_infinity={self.zero_infinity}, separator={self.separator}"
         )

@@ -10,16 +10,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .alignment import Separators, free_energy
+from .alignment import TOPOLOGIES, Separators, free_energy
 from .alphabet import ALPHABET_SIZE, BETWEEN, LETTERS, indices_to_str, spell
-from .validation import as_lengths, check_energies, check_values
+from .validation import (
+    as_beta,
+    as_lengths,
+    as_words,
+    check_choice,
+    check_energies,
+    check_values,
+    narrow,
+    whole_number,
+    widen,
+)
 
 
 class Reading(NamedTuple):
@@ -37,17 +46,13 @@ def greedy_decode(energies: Tensor, window_lengths: Tensor | None = None) -> lis
         window_lengths: (B,) how many windows of each sample count; default L.
 
     Raises:
-        ValueError: not (B, L, 27), NaN energies, or lengths that don't fit.
+        TypeError, ValueError: not (B, L, 27) floats, NaN or -inf energies, or lengths that don't fit.
     """
-    if energies.dim() != 3 or energies.shape[2] != ALPHABET_SIZE:
+    lengths = _check_windows(energies, window_lengths)
+    if energies.shape[2] != ALPHABET_SIZE:
         raise ValueError(f"expected energies (B, L, {ALPHABET_SIZE}), got {tuple(energies.shape)}")
-    if energies.isnan().any():
-        raise ValueError("expected energies, got NaN")
-    batch, windows, _ = energies.shape
-    lengths = [windows] * batch if window_lengths is None else torch.as_tensor(window_lengths).tolist()
-    if len(lengths) != batch or not all(0 <= length <= windows for length in lengths):
-        raise ValueError(f"expected {batch} window_lengths in 0..{windows}, got {lengths}")
-    return [indices_to_str(row[:length]) for row, length in zip(energies.argmin(2).tolist(), lengths)]
+    lowest = energies.detach().argmin(2).tolist()
+    return [indices_to_str(row[:length]) for row, length in zip(lowest, lengths)]
 
 
 def best_word(
@@ -93,17 +98,16 @@ def n_best(
     Raises:
         TypeError, ValueError: see :func:`ebm_ocr.free_energy`; more than 27 classes; ``n`` below 1.
     """
-    if not isinstance(n, Integral) or n < 1:
-        raise ValueError(f"expected n of at least 1, a whole number, got {n!r}")
+    n = whole_number("n", n, 1)
     from .kernels.cpu_words import best_words
 
     readings = []
     for sample in _samples(energies, window_lengths, separators):
-        words, values = np.empty((n, len(sample)), np.int64), np.empty(n)
-        found = best_words(sample, separators == "optional", words, values) if len(sample) else 0
-        if not len(sample) and separators == "optional":  # no windows show no letters
-            values[0], found = 0, 1
-        texts = ["".join(LETTERS[c] for c in word if c >= 0) for word in words[:found].tolist()]
+        if not len(sample):  # no windows show no letters
+            readings.append([Reading("", 0.0)] if separators == "optional" else [])
+            continue
+        words, values = best_words(sample, separators == "optional", n)
+        texts = ["".join(LETTERS[c] for c in word if c >= 0) for word in words.tolist()]
         readings.append(sorted(map(Reading, texts, values.tolist()), key=lambda reading: reading.energy))
     return readings
 
@@ -124,7 +128,7 @@ def most_offending(
     Raises:
         ValueError: a sample in which no other word has a finite energy.
     """
-    _check_words(words, energies, separators, len(energies))
+    words = _check_words(words, energies, separators, one_a_sample=True)
     first_two = n_best(energies, 2, window_lengths, separators)
     others = [[reading for reading in pair if reading.text != word] for pair, word in zip(first_two, words)]
     return [_first(found, b) for b, found in enumerate(others)]
@@ -149,10 +153,9 @@ def rank(
         (B, N) in the dtype of the energies, at least float32, and on their device; inf for words that do not fit.
         ``argmin(1)`` is the best.
     """
-    if not beta > 0:
-        raise ValueError(f"expected beta in (0, inf], got {beta}")
+    beta = as_beta(beta)
     samples = _samples(energies, window_lengths, separators)
-    _check_words(words, energies, separators)
+    words = _check_words(words, energies, separators)
     order = sorted(range(len(words)), key=words.__getitem__)
     width = min(max(map(len, words)), energies.shape[1] + 1)  # with more letters than windows, none fits
     text = "".join(words[i][:width].ljust(width) for i in order).encode()
@@ -165,9 +168,9 @@ def rank(
     found = np.empty((len(samples), len(words)))
     for b, sample in enumerate(samples):
         values = np.empty(len(words))
-        rank_words(sample, separators == "optional", float(beta), table, shared, values)
+        rank_words(sample, separators == "optional", beta, table, shared, values)
         found[b, order] = values
-    return torch.from_numpy(found).to(energies.device, torch.promote_types(energies.dtype, torch.float32))
+    return narrow(torch.from_numpy(found), energies).to(energies.device)
 
 
 def word_probability(
@@ -186,17 +189,19 @@ def word_probability(
     Args and errors otherwise: see :func:`ebm_ocr.free_energy`.
 
     Returns:
-        (B,) differentiable; 0 for words that do not fit.
+        (B,) differentiable, at least float32; 0 for words that do not fit.
     """
-    if not 0 < beta < math.inf:
+    if as_beta(beta) == math.inf:
         raise ValueError(f"expected a finite beta above 0, got {beta}")
     check_energies(energies)
-    wide = energies.double()  # what is left of two large numbers would be rounding
+    wide = widen(energies)
+    lowest = wide.detach().amin(2, keepdim=True)  # a window's level cancels, and large ones would round
+    wide = wide - lowest.where(lowest.isfinite(), 0)
     word = word_energy(wide, words, window_lengths, beta, separators)
-    every = free_energy(wide, None, window_lengths, None, beta, separators, energies.shape[2] - 1)
+    every = free_energy(wide, None, window_lengths, None, beta, separators)
     fits = word < math.inf
     probability = torch.exp(beta * (every.where(fits, 0) - word.where(fits, 0))).clamp(max=1)
-    return probability.where(fits, 0).to(energies.dtype)
+    return narrow(probability.where(fits, 0), energies)
 
 
 def word_energy(
@@ -215,42 +220,53 @@ def word_energy(
     Returns:
         (B,) differentiable.
     """
-    _check_words(words, energies, separators, len(energies))
+    words = _check_words(words, energies, separators, one_a_sample=True)
     targets, lengths = spell([word or LETTERS[0] for word in words])
     lengths = lengths.where(torch.tensor([bool(word) for word in words]), 0)
     last = energies.shape[2] - 1
     targets = targets.where(targets != BETWEEN, last).to(energies.device)
-    return free_energy(energies, targets, window_lengths, lengths, beta, separators, separator=last, infeasible="inf")
+    return free_energy(
+        energies, targets, window_lengths, lengths, beta, separators, infeasible="inf"
+    )
 
 
-def _samples(energies: Tensor, window_lengths: Tensor | None, separators: Separators) -> list[np.ndarray]:
+def _samples(
+    energies: Tensor, window_lengths: Tensor | None, separators: Separators
+) -> list[np.ndarray]:
     """(L, C) float64 of each sample, its own windows only, checked."""
-    check_energies(energies)
+    check_choice("separators", separators, TOPOLOGIES)
+    lengths = _check_windows(energies, window_lengths)
     classes = energies.shape[2]
     if not 2 <= classes <= ALPHABET_SIZE:
-        raise ValueError(f"expected 2..{ALPHABET_SIZE} classes, letters and a separator, got {classes}")
-    if separators not in ("required", "optional"):
-        raise ValueError(f"expected separators 'required' or 'optional', got {separators!r}")
+        raise ValueError(
+            f"expected 2..{ALPHABET_SIZE} classes, letters and a separator, got {classes}"
+        )
+    array = energies.detach().cpu().double().contiguous().numpy()
+    return [array[b, :length] for b, length in enumerate(lengths)]
+
+
+def _check_windows(energies: Tensor, window_lengths: Tensor | None) -> list[int]:
+    """How many windows of each sample count, all values looked at."""
+    check_energies(energies)
     lengths = as_lengths("window_lengths", window_lengths, energies, energies.shape[1])
     nothing = lengths.new_zeros(len(lengths), 1)
     check_values(energies.detach(), nothing, lengths, nothing[:, 0])
-    array = energies.detach().cpu().double().contiguous().numpy()
-    return [array[b, :length] for b, length in enumerate(lengths.tolist())]
+    return lengths.tolist()
 
 
-def _check_words(words: Sequence[str], energies: Tensor, separators: Separators, count: int | None = None) -> None:
-    """Refuse what is no list of words, another number of them than ``count``, and letters that have no class."""
+def _check_words(
+    words: Sequence[str], energies: Tensor, separators: Separators, one_a_sample: bool = False
+) -> list[str]:
+    """The words as a list; those whose letters have no class are refused."""
     check_energies(energies)
-    if isinstance(words, str) or not all(isinstance(word, str) for word in words):
-        raise TypeError(f"expected a list of words as str, got {words!r}")
-    if len(words) == 0:
-        raise ValueError("expected at least one word, got none")
-    if count is not None and len(words) != count:
-        raise ValueError(f"expected {count} words, one a sample, got {len(words)}")
+    words = as_words(words, len(energies) if one_a_sample else None)
     letters = set(LETTERS[: energies.shape[2] - 1])
     if not set("".join(words)) <= letters or ("" in words and separators == "required"):
         wrong = next(word for word in words if not set(word) <= letters or not word)
-        raise ValueError(f"expected words of the letters {min(letters)}..{max(letters)}, got {wrong!r}")
+        raise ValueError(
+            f"expected words of the letters {min(letters)}..{max(letters)}, got {wrong!r}"
+        )
+    return words
 
 
 def _first(found: list[Reading], sample: int) -> Reading:

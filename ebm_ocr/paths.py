@@ -12,8 +12,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .kernels.reference import path_matrix
-from .validation import check_energies, check_matrix, check_range, check_targets
+from .kernels.reference import normalise, path_matrix
+from .validation import (
+    INTEGERS,
+    can_look_at,
+    check_energies,
+    check_floats,
+    check_matrix,
+    check_range,
+    check_targets,
+    narrow,
+    widen,
+)
 
 IMPOSSIBLE = 2**30
 """What :func:`path_energy` answers for a path that is none, as the handout has it."""
@@ -35,7 +45,7 @@ def build_path_matrix(energies: Tensor, targets: Tensor) -> Tensor:
 
     Args:
         energies: (B, L, C), lower is better.
-        targets: (B, T) classes.
+        targets: (B, T) classes, padded with any class: nothing says here what is padding.
 
     Returns:
         (B, L, T) with ``[b, i, j] = energies[b, i, targets[b, j]]``, differentiable.
@@ -45,16 +55,19 @@ def build_path_matrix(energies: Tensor, targets: Tensor) -> Tensor:
     """
     check_energies(energies)
     check_targets(energies, targets)
-    check_range("targets", targets, energies.shape[2])
+    if can_look_at(targets):
+        check_range("targets", targets, energies.shape[2])
     return path_matrix(energies, targets.long())
 
 
 def build_ce_matrix(energies: Tensor, targets: Tensor) -> Tensor:
     """Cross-entropy of each window for each symbol of the target, laid out as :func:`build_path_matrix`.
 
-    ``[b, i, j] = -log softmax(-energies[b, i])[targets[b, j]]``: the energies, made comparable between windows.
+    ``[b, i, j] = -log softmax(-energies[b, i])[targets[b, j]]``: the energies, made comparable
+    between windows; inf in a window in which every class is.
     """
-    return build_path_matrix(energies + torch.logsumexp(-energies, dim=-1, keepdim=True), targets)
+    check_energies(energies)
+    return build_path_matrix(normalise(energies), targets)
 
 
 def path_energy(pm: Tensor, path: Sequence[int] | Tensor) -> Tensor:
@@ -65,17 +78,17 @@ def path_energy(pm: Tensor, path: Sequence[int] | Tensor) -> Tensor:
         path: target index of each window. A path has L of them, starts at 0, ends at T - 1, each step is 0 or +1.
 
     Returns:
-        () in the dtype of ``pm``, differentiable.
+        () in the dtype of ``pm``, at least float32, differentiable; the sum is taken in float64.
     """
     check_matrix(pm)
     windows, symbols = pm.shape
-    indices = torch.as_tensor(path, device=pm.device)
+    indices, impossible = torch.as_tensor(path, device=pm.device), pm.new_tensor(IMPOSSIBLE, dtype=torch.float32)
     if indices.shape != (windows,) or indices.is_floating_point():
-        return pm.new_tensor(IMPOSSIBLE)
-    steps = indices.diff()
+        return narrow(impossible, pm)
+    steps = indices.long().diff()  # as int64: unsigned integers have no step back
     if indices[0] != 0 or indices[-1] != symbols - 1 or not ((steps == 0) | (steps == 1)).all():
-        return pm.new_tensor(IMPOSSIBLE)
-    return pm.gather(1, indices.long()[:, None]).sum()
+        return narrow(impossible, pm)
+    return narrow(widen(pm.gather(1, indices.long()[:, None])).sum(), pm)
 
 
 def find_path(pm: Tensor) -> BestPath:
@@ -95,7 +108,7 @@ def find_path(pm: Tensor) -> BestPath:
     windows, symbols = pm.shape
     if symbols > windows:
         raise ValueError(f"expected at least as many windows as symbols, got {windows} windows for {symbols} symbols")
-    energies = pm.detach()
+    energies = widen(pm.detach())  # a sum of many float32 would find another path
     dp = torch.full_like(energies, math.inf)
     dp[0, 0] = energies[0, 0]
     for i in range(1, windows):
@@ -111,7 +124,7 @@ def find_path(pm: Tensor) -> BestPath:
             j -= 1
         points.append((i - 1, j))
     points.reverse()
-    return BestPath(path_energy(pm, [j for _, j in points]), points, dp)
+    return BestPath(path_energy(pm, [j for _, j in points]), points, narrow(dp, pm))
 
 
 def path_cross_entropy(ce: Tensor, path: Sequence[tuple[int, int]] | Tensor) -> Tensor:
@@ -128,14 +141,20 @@ def path_cross_entropy(ce: Tensor, path: Sequence[tuple[int, int]] | Tensor) -> 
     Raises:
         ValueError: shapes that don't fit, or a cell outside the matrix.
     """
+    check_floats("cross-entropies", ce)
     cells = torch.as_tensor(path, device=ce.device)
+    if cells.dtype not in INTEGERS:
+        raise TypeError(f"expected a path of integers, got {cells.dtype}")
     if ce.dim() == 2 and cells.dim() == 2 and cells.shape[1] == 2:
-        check_range("cells", cells, torch.tensor(ce.shape, device=ce.device))
-        return ce[cells[:, 0], cells[:, 1]].sum()
+        for name, index, size in zip(("windows", "target indices"), cells.T, ce.shape):
+            check_range(name, index, size)
+        return narrow(widen(ce[cells[:, 0], cells[:, 1]]).sum(), ce)
     if ce.dim() == 3 and cells.shape == ce.shape[:2]:
-        check_range("target indices", cells + 1, ce.shape[2] + 1)
-        on_path = ce.gather(2, cells.clamp(min=0)[..., None])[..., 0]
-        return on_path.where(cells >= 0, 0).sum(1)
+        if can_look_at(cells):
+            check_range("target indices, or -1,", cells + 1, ce.shape[2] + 1)
+        counts = cells != -1
+        on_path = widen(ce.gather(2, cells.where(counts, 0)[..., None])[..., 0])
+        return narrow(on_path.where(counts, 0).sum(1), ce)
     raise ValueError(
         f"expected an (L, T) matrix with (i, j) cells or a (B, L, T) batch with (B, L) target indices, "
         f"got {tuple(ce.shape)} and {tuple(cells.shape)}"

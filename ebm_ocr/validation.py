@@ -195,9 +195,9 @@ def widen(values: Tensor) -> Tensor:
     return values.to(torch.float32 if values.device.type == "mps" else torch.float64)
 
 
-def narrow(values: Tensor, like: Tensor) -> Tensor:
-    """Results in the type of what came, but at least float32: half precision ends at 65,504."""
-    return values.to(torch.promote_types(like.dtype, torch.float32))
+def narrow(values: Tensor, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Results in a dtype, by default that of what came, but at least float32."""
+    return values.to(dtype or torch.promote_types(like.dtype, torch.float32))
 
 
 def _kind(value: object) -> str:

@@ -11,7 +11,7 @@ import ebm_ocr
 
 PACKAGE = Path(ebm_ocr.__file__).parent
 ORDER = {
-    "alphabet": set(),
+    "alphabet": {"validation"},
     "windows": set(),
     "words": {"alphabet", "windows"},
     "network": {"alphabet", "windows"},
@@ -19,8 +19,8 @@ ORDER = {
     "kernels": {"validation"},
     "graphs": {"alphabet", "kernels"},
     "paths": {"kernels", "validation"},
-    "alignment": {"alphabet", "kernels", "validation"},
-    "criteria": {"alignment", "alphabet"},
+    "alignment": {"kernels", "validation"},
+    "criteria": {"alignment", "kernels", "validation"},
     "losses": set(),
     "decoding": {"alignment", "alphabet", "kernels", "validation"},
     "training": {"alignment", "alphabet", "criteria", "decoding", "network", "paths", "words"},

@@ -67,13 +67,16 @@ def test_vmap_over_targets_alone():
     assert mapped.equal(torch.stack([free_energy(values, t, beta=1.0) for t in targets]))
 
 
-def test_vmap_over_the_sum_over_all_words_is_refused():
+@pytest.mark.parametrize("beta", [1.0, math.inf])
+@pytest.mark.parametrize("separators", TOPOLOGIES)
+def test_vmap_over_the_sum_over_all_words_is_a_loop(separators, beta):
+    def total(values):
+        return free_energy(values, beta=beta, separators=separators, separator=3).sum()
+
     many = torch.stack([energies(), energies(seed=1)])
-    for transform in (lambda f: f, torch.func.grad):
-        with pytest.raises(NotImplementedError, match="put that dimension into the batch"):
-            torch.func.vmap(transform(lambda values: free_energy(values, beta=1.0, separator=3).sum()))(many)
-    flat = free_energy(many.flatten(0, 1), beta=1.0, separator=3).view(2, 2)
-    torch.testing.assert_close(flat[1], free_energy(many[1], beta=1.0, separator=3))
+    for function in (total, torch.func.grad(total)):
+        expected = torch.stack([function(values) for values in many])
+        assert torch.func.vmap(function)(many).equal(expected)
 
 
 @pytest.mark.parametrize("separators", TOPOLOGIES)
@@ -83,7 +86,7 @@ def test_sum_over_all_words_compiles_and_differentiates(separators):
         return free_energy(values, beta=1.0, separators=separators, separator=3).sum()
 
     results = []
-    for function in (total, torch.compile(total, backend="aot_eager")):
+    for function in (total, torch.compile(total, fullgraph=True, backend="aot_eager")):
         leaf = energies().requires_grad_()
         value = function(leaf)
         value.backward()
@@ -203,6 +206,6 @@ def test_loss_refuses_unknown_options_when_it_is_made(options):
 
 
 def test_loss_says_what_it_is():
-    assert repr(PathEnergyLoss(1.0, "optional")) == (
-        "PathEnergyLoss(beta=1.0, separators='optional', reduction='mean', zero_infinity=False)"
+    assert repr(PathEnergyLoss(1.0, "optional", separator=3)) == (
+        "PathEnergyLoss(beta=1.0, separators='optional', reduction='mean', zero_infinity=False, separator=3)"
     )

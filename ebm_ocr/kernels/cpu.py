@@ -7,7 +7,10 @@ two cells that stand for no state.
 
 from __future__ import annotations
 
+import functools
 import math
+import warnings
+from collections.abc import Callable
 
 import numpy as np
 from numba import njit
@@ -15,8 +18,32 @@ from numba import njit
 WIDE = 48
 """From so many states on, vector instructions beat a loop that keeps its neighbours in registers."""
 
-# What IEEE arithmetic is bent for: sums in any order and fused multiplication; NaN and inf keep their meaning.
-compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "nsz", "contract"})
+
+
+def compiled(function: Callable) -> Callable:
+    """A kernel, kept for later processes where there is a place to keep it.
+
+    IEEE arithmetic is bent for sums in any order and fused multiplication; NaN and inf keep their
+    meaning.
+    """
+    kernel = functools.partial(
+        njit, nogil=True, error_model="numpy", fastmath={"reassoc", "nsz", "contract"}
+    )
+    try:
+        return kernel(cache=True)(function)
+    except (RuntimeError, OSError):  # a read-only package, and no home to put a cache
+        _warn_uncached()
+        return kernel()(function)
+
+
+@functools.cache
+def _warn_uncached() -> None:
+    """Say once why each process waits."""
+    warnings.warn(
+        "no folder to keep compiled kernels in: each process compiles them anew, some ten seconds. "
+        "Set NUMBA_CACHE_DIR to a folder that can be written to",
+        stacklevel=2,
+    )
 
 
 @compiled

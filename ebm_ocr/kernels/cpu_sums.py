@@ -28,8 +28,8 @@ LOG2_E, LOG_2, LOG_2_REST = 1 / math.log(2), 0.693145751953125, 1.42860682030941
 """The logarithm of 2 in two parts, the first with few bits."""
 BLOCK = 32
 """Windows whose Boltzmann weights are computed at once."""
-NEVER = -1e15
-"""Wide exponent of 0."""
+NEVER = -1e306
+"""Wide exponent of 0: no energy has one so low, and 4 of them are still a number."""
 
 
 @compiled
@@ -216,7 +216,7 @@ def wide_sum(energies, windows, states, detour, slots, used, optional, beta, for
         return math.inf
     if gradient.size:
         backward, behind = np.zeros(states), np.full(states, NEVER)
-        share, found = np.empty(states), np.empty(2 * count)
+        share, share_power, found = np.empty(states), np.empty(states), np.empty(2 * count)
         left, left_power = np.zeros(states + 2), np.full(states + 2, NEVER)
         over = np.full(states + 2, 4 * NEVER)
         over[:states] = far
@@ -229,10 +229,16 @@ def wide_sum(energies, windows, states, detour, slots, used, optional, beta, for
             for s in range(states):
                 weights[s], raised[s] = weight[at, slots[s]], power[at, slots[s]]
             row, row_power = forward[i + 1], powers[i + 1]
+            most = 2 * NEVER  # exponents beyond 2 ** 53 are rounded: each window's shares have their own
             for s in range(states):
-                k = row_power[s + 2] + behind[s] - top
-                scale = 1.0 if k == 0 else DOWN if k == -1 else RADIX if k == 1 else 0.0
-                share[s] = row[s + 2] * backward[s] * scale
+                x, k = row[s + 2] * backward[s], row_power[s + 2] + behind[s]
+                k = k + 1 if x >= HALF else k - 1 if x < 1 / HALF else k
+                share[s] = x * DOWN if x >= HALF else x * RADIX if x < 1 / HALF else x
+                share_power[s] = k if x > 0 else 2 * NEVER
+                most = max(most, share_power[s])
+            for s in range(states):
+                k = share_power[s]
+                share[s] *= 1.0 if k == most else DOWN if k == most - 1 else 0.0
                 x, k = backward[s] * weights[s], behind[s] + raised[s]
                 k = k + 1 if x >= HALF else k - 1 if x < 1 / HALF else k
                 x = x * DOWN if x >= HALF else x * RADIX if x < 1 / HALF else x
@@ -247,8 +253,9 @@ def wide_sum(energies, windows, states, detour, slots, used, optional, beta, for
             found[:] = 0
             for s in range(states):
                 found[slots[s] + np.uint64(count * (s >> 1 & 1))] += share[s]
+            shares = found.sum()
             for k in range(count):
-                gradient[i, used[k]] = (found[k] + found[k + count]) / total
+                gradient[i, used[k]] = (found[k] + found[k + count]) / shares
     return level - (math.log(total) + top * LOG_RADIX) / beta
 
 

@@ -99,8 +99,8 @@ def cheapest_rests(energies, optional):
 
 
 @compiled
-def best_words(energies, optional, words, values):
-    """Write one sample's words of least energy, classes (N, L) and -1 behind, and energies (N,); how many there are.
+def best_words(energies, optional, n):
+    """One sample's ``n`` words of least energy, or all there are: classes (N, L), -1 behind; energies (N,).
 
     A* with the exact cost of the cheapest way to go on: prefixes are taken by the energy of the best word that begins
     with them, so each one taken begins one of the words sought, N times L at most.
@@ -112,12 +112,15 @@ def best_words(energies, optional, words, values):
     start(reduced, optional, root)
     parents, letters, depths, sums = [-1], [-1], [0], [root]  # of each node; sums of those taken
     place = [0]  # of each node's sums
+    words, values = np.empty((min(n, 16), windows), np.int64), np.empty(min(n, 16))
     best, found = np.empty(classes), 0
     queue = [(-math.inf, 1, 0, 0)]  # least energy, 0 for a whole word, the deeper first, node
-    while queue and found < len(words):
+    while queue and found < n:
         key, prefix, _, node = heappop(queue)
         slack = SLACK * windows * max(key, 0.0)
         if not prefix:
+            if found == len(words):  # there may be far fewer than were asked for
+                words, values = np.concatenate((words, words)), np.concatenate((values, values))
             values[found] = ended(sums[place[node]], optional, beta) + taken
             words[found] = -1
             while node > 0:
@@ -153,7 +156,7 @@ def best_words(energies, optional, words, values):
                 letters.append(c)
                 depths.append(depths[node] + 1)
                 place.append(-1)
-    return found
+    return words[:found], values[:found]
 
 
 @compiled

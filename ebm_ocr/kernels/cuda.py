@@ -1,4 +1,4 @@
-"""The recurrences for CUDA, in Triton: one program a sample, one state a lane, in the log domain.
+"""The recurrences for CUDA, in Triton: one program a sample, one state a lane, in the log domain and in float64.
 
 What is kept for the way back is the table of rows D, of :mod:`.reference`. The probability of each move into a state
 follows from it, and the gradient is the share of all paths in each state, handed back along those moves. A last kernel
@@ -29,16 +29,18 @@ def load_three(row, s, inside, skip):
 
 
 @triton.jit
-def fill_rows(energies, symbols, skips, windows, states, table, classes, longest, width, doors,
+def fill_rows(energies, symbols, skips, windows, states, table, classes, longest, width, doors, beta,
               hard: tl.constexpr, block: tl.constexpr):  # fmt: skip
     """Fill a sample's (L, 2 + S) rows; the two cells in front of each stand for no state and hold inf."""
     sample = tl.program_id(0).to(tl.int64)
+    beta = tl.load(beta)  # by address: a number would arrive as float32
     s = tl.arange(0, block)
     inside = s < tl.load(states + sample)
     skip = tl.load(skips + sample * width + s, inside, 0) != 0
     energy = energies + sample * longest * classes + tl.load(symbols + sample * width + s, inside, 0)
     row = table + sample * longest * (width + 2)
-    value = tl.where(inside & (s < doors), tl.load(energy, inside, 0.0), INF)
+    wide: tl.constexpr = table.dtype.element_ty
+    value = tl.where(inside & (s < doors), tl.load(energy, inside, 0.0).to(wide) * beta, INF)
     tl.store(row + 2 + s, value, s < width)
     for _ in range(1, tl.load(windows + sample)):
         tl.debug_barrier()  # the row before is there for all lanes
@@ -49,7 +51,8 @@ def fill_rows(energies, symbols, skips, windows, states, table, classes, longest
             base = tl.where(lowest < INF, lowest, 0.0)
             total = tl.exp(base - stay) + tl.exp(base - advance) + tl.exp(base - around)
             lowest -= tl.log(tl.where(lowest < INF, total, 1.0))
-        tl.store(row + 2 + s, tl.where(inside, lowest + tl.load(energy, inside, 0.0), INF), s < width)
+        value = lowest + tl.load(energy, inside, 0.0).to(wide) * beta
+        tl.store(row + 2 + s, tl.where(inside, value, INF), s < width)
 
 
 @triton.jit
@@ -94,7 +97,7 @@ def scatter_shares(shares, symbols, states, gradient, classes, longest, width, b
     window, sample = tl.program_id(0).to(tl.int64), tl.program_id(1).to(tl.int64)
     c = tl.arange(0, block)
     share = shares + (sample * longest + window) * width
-    total = tl.zeros((block,), gradient.dtype.element_ty)
+    total = tl.zeros((block,), shares.dtype.element_ty)
     for s in range(tl.load(states + sample)):
         total += tl.where(c == tl.load(symbols + sample * width + s), tl.load(share + s), 0.0)
     tl.store(gradient + (sample * longest + window) * classes + c, total, c < classes)
@@ -125,14 +128,17 @@ def align(
     hard, fits = math.isinf(beta), reference.feasible(lattice, window_lengths)
     walks = fits & (window_lengths > 0)  # the others are without windows, or without a path
     windows, states = window_lengths.where(walks, 1), lattice.lengths.where(walks, 0)
-    scaled = (energies if hard else energies * beta).contiguous()
+    energies = energies.contiguous()
     batch, longest, classes = energies.shape
     width, doors = lattice.symbols.shape[1], lattice.doors
     symbols, skips = lattice.symbols.contiguous(), lattice.skips.to(torch.int8).contiguous()
-    table = energies.new_full((batch, longest, width + 2), math.inf)
+    table = torch.full((batch, longest, width + 2), math.inf, dtype=torch.float64, device=energies.device)
     block = triton.next_power_of_2(width)
     sizes = longest, width
-    fill_rows[(batch,)](scaled, symbols, skips, windows, states, table, classes, *sizes, doors, hard=hard, block=block)
+    scale = torch.tensor([1.0 if hard else beta], dtype=torch.float64, device=energies.device)
+    fill_rows[(batch,)](
+        energies, symbols, skips, windows, states, table, classes, *sizes, doors, scale, hard=hard, block=block
+    )
 
     ends = (states[:, None] - 1 - torch.arange(doors, device=energies.device)).clamp(min=0)
     samples = torch.arange(batch, device=energies.device)
@@ -144,7 +150,7 @@ def align(
     path = torch.empty(0, 0, dtype=torch.int64, device=energies.device)
     if not hard:
         if gradient:
-            shares, passed = energies.new_zeros(batch, *sizes), energies.new_zeros(batch, 2, width + 2)
+            shares, passed = table.new_zeros(batch, *sizes), table.new_zeros(batch, 2, width + 2)
             fill_shares[(batch,)](shares, skips, windows, states, table, passed, *sizes, doors, block=block)
             columns = triton.next_power_of_2(classes)
             scatter_shares[(longest, batch)](shares, symbols, states, slopes, classes, *sizes, block=columns)

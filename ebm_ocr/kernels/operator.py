@@ -1,7 +1,7 @@
-"""One operator, ``ebm_ocr::align``: autograd, torch.compile and vmap see it whole, whatever computes it.
+"""What torch sees of the kernels: autograd, torch.compile, torch.func and vmap see each one whole.
 
-The gradient is computed within the forward pass, and only if somebody will ask for it. A second derivative is that of
-:mod:`.reference`.
+The gradient is computed within the forward pass, and only if somebody will ask for it. What comes
+after it, second derivatives and further ones, are those of :mod:`.reference`.
 """
 
 from __future__ import annotations
@@ -9,18 +9,19 @@ from __future__ import annotations
 import functools
 import importlib.util
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd import Function, forward_ad
 
-from ..validation import check_values
+from ..validation import can_look_at, check_values, widen
 from . import reference
 
 
-def run(
+def run_align(
     energies: Tensor,
     targets: Tensor,
     window_lengths: Tensor,
@@ -34,8 +35,8 @@ def run(
     """Align (B, L, C) float32 or float64 energies with (B, T) targets.
 
     Returns:
-        (B,) free energies; their gradient (B, L, C), empty if not wanted; and at ``beta = inf`` the (B, L) target
-        index of each window on the best path, else empty.
+        (B,) free energies, as wide as sums are; their gradient (B, L, C), empty if not wanted; and at
+        ``beta = inf`` the (B, L) target index of each window on the best path, else empty.
 
     Raises:
         ValueError: see :func:`check`.
@@ -44,10 +45,8 @@ def run(
     if energies.device.type == "cpu":
         arrays = [tensor.contiguous().numpy() for tensor in inputs]
         shape = arrays[0].shape
-        values, path = (
-            np.empty(shape[0], arrays[0].dtype),
-            np.empty(shape[:2] if beta == math.inf else (0, 0), np.int64),
-        )
+        values = np.empty(shape[0])
+        path = np.empty(shape[:2] if beta == math.inf else (0, 0), np.int64)
         slopes = np.empty(shape if gradient else (0, 0, 0), arrays[0].dtype)
         best_paths, free_energies = _cpu_kernels()
         if beta == math.inf:
@@ -65,21 +64,47 @@ def run(
     return by_reference(inputs[0], lattice, window_lengths, beta, gradient)
 
 
-align = torch.library.custom_op("ebm_ocr::align", run, mutates_args=())
-""":func:`run` as torch sees it."""
+def run_all_words(
+    energies: Tensor,
+    window_lengths: Tensor,
+    separator: int,
+    optional: bool,
+    beta: float,
+    gradient: bool,
+) -> tuple[Tensor, Tensor]:
+    """Sum over the paths of all words: (B,) free energies, and their gradient as above."""
+    energies, nothing = energies.detach(), window_lengths.new_zeros(len(energies), 1)
+    check_values(energies, nothing, window_lengths, nothing[:, 0])
+    if energies.device.type == "cpu" and not optional and beta < math.inf:
+        from .cpu_words import sum_words
+
+        array = energies.contiguous().numpy()
+        summed = np.empty(len(array))
+        found = np.empty(array.shape if gradient else (0, 0, 0), array.dtype)
+        sum_words(array, window_lengths.contiguous().numpy(), separator, beta, summed, found)
+        return torch.from_numpy(summed), torch.from_numpy(found)
+    wide = widen(energies)
+    values = reference.all_words(wide, window_lengths, beta, not optional, separator)
+    slopes = energies.new_empty(0, 0, 0)
+    if gradient:
+        slopes = _all_words_slopes(wide, window_lengths, separator, optional, beta)
+    return values, slopes.to(energies.dtype).contiguous()
 
 
-def is_plain(energies: Tensor) -> bool:
-    """Whether nobody traces or transforms, so that torch's dispatcher may be passed by.
-
-    It takes 10 microseconds, a third of what a small batch takes in all, and a second when it is first called.
-    """
-    return not (
-        torch.compiler.is_compiling()
-        or type(energies) not in (Tensor, torch.nn.Parameter)
-        or torch._C._are_functorch_transforms_active()
-        or torch._C._len_torch_dispatch_stack()
-    )
+def run_posterior(
+    energies: Tensor,
+    targets: Tensor,
+    window_lengths: Tensor,
+    target_lengths: Tensor,
+    separator: int,
+    optional: bool,
+    beta: float,
+    strict: bool,
+) -> Tensor:
+    """(B, L, T) probability that a window shows a symbol of the target, as wide as sums are."""
+    inputs = energies.detach(), targets, window_lengths, target_lengths
+    check(*inputs, separator, optional, strict)
+    return _plain_posterior(*inputs, separator, optional, beta).contiguous()
 
 
 def check(
@@ -94,8 +119,8 @@ def check(
     """Look at every value; the lattice of the topology.
 
     Raises:
-        ValueError: lengths or classes out of range, NaN or -inf energies, or with ``strict`` a target that does not
-            fit in its windows.
+        ValueError: lengths or classes out of range, NaN or -inf energies, or with ``strict`` a target
+            that does not fit in its windows.
     """
     check_values(energies, targets, window_lengths, target_lengths)
     lattice = reference.build_lattice(targets, target_lengths, separator, optional)
@@ -110,6 +135,270 @@ def check(
     return lattice
 
 
+def by_reference(
+    energies: Tensor,
+    lattice: reference.Lattice,
+    window_lengths: Tensor,
+    beta: float,
+    gradient: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What :func:`run_align` returns, on any device."""
+    path = torch.empty(0, 0, dtype=torch.int64, device=energies.device)
+    wide = widen(energies)
+    matrix = reference.path_matrix(wide, lattice.symbols)
+    if math.isinf(beta):
+        states = reference.best_path(matrix, lattice, window_lengths)
+        collected = matrix.gather(2, states.clamp(min=0)[..., None])[..., 0]
+        fits = reference.feasible(lattice, window_lengths)
+        values = collected.where(states >= 0, 0).sum(1).where(fits, math.inf)
+        path = lattice.positions.gather(1, states.clamp(min=0)).where(states >= 0, -1)
+    else:
+        values = reference.free_energy(matrix, lattice, window_lengths, beta)
+    slopes = energies.new_empty(0, 0, 0)
+    if gradient:
+        slopes = reference.class_posterior(wide, lattice, window_lengths, beta)
+    return values, slopes.to(energies.dtype).contiguous(), path
+
+
+def _align_slopes(
+    energies: Tensor,
+    targets: Tensor,
+    window_lengths: Tensor,
+    target_lengths: Tensor,
+    separator: int,
+    optional: bool,
+    beta: float,
+    *_: bool,
+) -> Tensor:
+    """The gradient of :func:`run_align`'s values in plain torch."""
+    lattice = reference.build_lattice(targets, target_lengths, separator, optional)
+    return reference.class_posterior(energies, lattice, window_lengths, beta)
+
+
+def _all_words_slopes(
+    energies: Tensor,
+    window_lengths: Tensor,
+    separator: int,
+    optional: bool,
+    beta: float,
+    *_: bool,
+) -> Tensor:
+    """The gradient of :func:`run_all_words`' values in plain torch."""
+    return reference.all_words_posterior(energies, window_lengths, beta, not optional, separator)
+
+
+def _plain_posterior(
+    energies: Tensor,
+    targets: Tensor,
+    window_lengths: Tensor,
+    target_lengths: Tensor,
+    separator: int,
+    optional: bool,
+    beta: float,
+    *_: bool,
+) -> Tensor:
+    """:func:`run_posterior` in plain torch, nothing checked."""
+    lattice = reference.build_lattice(targets, target_lengths, separator, optional)
+    matrix = reference.path_matrix(widen(energies), lattice.symbols)
+    shares = reference.posterior(matrix, lattice, window_lengths, beta)
+    width = targets.shape[1]  # of the states that the target does not show the share is dropped
+    places = lattice.positions.where(lattice.positions >= 0, width)[:, None].expand_as(shares)
+    found = torch.zeros_like(shares[..., :1]).expand(-1, -1, width + 1)
+    return found.scatter_add(2, places, shares)[..., :-1]
+
+
+def formula(value: Callable, same: Callable) -> type[Function]:
+    """``value(*inputs)`` as a function of torch, whose derivatives are those of ``same(*inputs)``.
+
+    The first input is what is differentiated by, tensors come before options, and ``same`` is plain
+    torch: so there are derivatives of any order, in either mode.
+    """
+
+    class Formula(Function):
+        forward = staticmethod(value)
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
+            _save(ctx, *_split(inputs))
+
+        @staticmethod
+        def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+            first, *rest = ctx.saved_tensors
+            pull = torch.func.vjp(lambda inner: same(inner, *rest, *ctx.options), first)[1]
+            return pull(grad)[0], *[None] * (len(rest) + len(ctx.options))
+
+        @staticmethod
+        @_nested
+        def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
+            first, *rest = _primals(ctx)
+            result, pull, *_ = torch.func.vjp(lambda inner: same(inner, *rest, *ctx.options), first)
+            # pull is linear, so what it pulls back is pushed forward; torch nests no jvp in dual numbers
+            push = torch.func.vjp(lambda grad: pull(grad)[0], torch.zeros_like(result))[1]
+            return push(tangent)[0]
+
+        @staticmethod
+        def vmap(info: Any, in_dims: tuple, *inputs: Any) -> tuple:
+            return _fold(Formula.apply, info, in_dims, *inputs)
+
+    return Formula
+
+
+def operation(name: str, run: Callable, slopes: Callable, fake: Callable) -> Callable[..., tuple]:
+    """A kernel ``run(energies, *tensors, *options, gradient) -> values, slopes, ...`` as torch sees it.
+
+    Args:
+        slopes: the gradient in plain torch, from the same inputs.
+        fake: shapes and types of the results, for who traces.
+
+    Returns:
+        The kernel, to be called without ``gradient``.
+    """
+    found = formula(lambda _, known, *__: known.clone(), lambda e, _, *rest: slopes(e, *rest))
+    op = torch.library.custom_op(f"ebm_ocr::{name}", run, mutates_args=())
+
+    def save(ctx: Any, inputs: tuple, output: tuple) -> None:
+        tensors, options = _split(inputs)
+        ctx.set_materialize_grads(False)
+        ctx.dtype, ctx.results = output[0].dtype, len(output)
+        _save(ctx, [tensors[0], output[1], *tensors[1:]], options)
+
+    def gradient(ctx: Any, saved: Sequence[Tensor]) -> Tensor:
+        if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
+            return found.apply(*saved, *ctx.options)  # somebody may differentiate again
+        return saved[1]
+
+    def pull(ctx: Any, grad: Tensor | None, *_: Tensor | None) -> tuple[Tensor | None, ...]:
+        nothing = [None] * (len(ctx.saved_tensors) - 2 + len(ctx.options))
+        if grad is None:
+            return None, *nothing
+        part = gradient(ctx, ctx.saved_tensors)
+        return grad.to(part.dtype)[:, None, None] * part, *nothing
+
+    class Differentiable(Function):
+        @staticmethod
+        def forward(*inputs: Any) -> tuple[Tensor, ...]:
+            return (run if can_look_at(inputs[0]) else op)(*inputs)
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
+            ctx.mark_non_differentiable(*output[1:])
+            save(ctx, inputs, output)
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+            return pull(ctx, *grads)
+
+        @staticmethod
+        @_nested
+        def jvp(ctx: Any, tangent: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
+            rest = [None] * (ctx.results - 1)
+            if tangent is None:
+                return None, *rest
+            return (gradient(ctx, _primals(ctx)) * tangent).sum((1, 2)).to(ctx.dtype), *rest
+
+        @staticmethod
+        def vmap(info: Any, in_dims: tuple, *inputs: Any) -> tuple:
+            return _fold(Differentiable.apply, info, in_dims, *inputs)
+
+    op.register_fake(fake)
+    op.register_autograd(pull, setup_context=save)
+    op.register_vmap(functools.partial(_fold, op))
+
+    return _door(
+        lambda *inputs: run(*inputs, False),
+        lambda *inputs: Differentiable.apply(*inputs, True),
+        lambda *inputs: op(*inputs, torch.is_grad_enabled() and inputs[0].requires_grad),
+    )
+
+
+def _door(plain: Callable, differentiable: Callable, traced: Callable) -> Callable:
+    """Which of three ways into a kernel is taken: nobody looks on, somebody derives, or traces."""
+
+    def call(energies: Tensor, *rest: Any) -> Any:
+        if can_look_at(energies):  # past torch's dispatcher: 10 microseconds, and a second at first
+            wanted = torch.is_grad_enabled() and energies.requires_grad
+            if wanted or forward_ad._current_level >= 0:
+                return differentiable(energies, *rest)
+            return plain(energies, *rest)
+        if torch._C._are_functorch_transforms_active() and not torch.compiler.is_compiling():
+            return differentiable(energies, *rest)
+        return traced(energies, *rest)
+
+    return call
+
+
+def _nested(jvp: Callable) -> Callable:
+    """A jvp that may itself be pushed forward: torch disables that inside of one, silently."""
+
+    @functools.wraps(jvp)
+    def enabled(*inputs: Any) -> Any:
+        with forward_ad._set_fwd_grad_enabled(True):
+            return jvp(*inputs)
+
+    return enabled
+
+
+def _primals(ctx: Any) -> list[Tensor]:
+    """What was saved, without the tangents of the level that is being pushed."""
+    if forward_ad._current_level < 0:
+        return list(ctx.saved_tensors)
+    return [forward_ad.unpack_dual(tensor).primal for tensor in ctx.saved_tensors]
+
+
+def _split(inputs: tuple) -> tuple[list[Tensor], tuple]:
+    """The tensors in front, and the options behind them."""
+    tensors = [value for value in inputs if isinstance(value, Tensor)]
+    return tensors, inputs[len(tensors) :]
+
+
+def _save(ctx: Any, tensors: list[Tensor], options: tuple) -> None:
+    """Keep both for either mode."""
+    ctx.save_for_backward(*tensors)
+    if isinstance(ctx, torch.autograd.function.FunctionCtx):
+        ctx.save_for_forward(*tensors)
+    ctx.options = options
+
+
+def _fold(function: Callable, info: Any, in_dims: tuple, *inputs: Any) -> tuple:
+    """vmap's rule: one more dimension in front becomes part of the batch."""
+    folded = []
+    for value, dim in zip(inputs, in_dims):
+        if isinstance(value, Tensor):
+            repeated = value.expand(info.batch_size, *value.shape) if dim is None else None
+            value = (value.movedim(dim, 0) if repeated is None else repeated).flatten(0, 1)
+        folded.append(value)
+    results = function(*folded)
+    several = isinstance(results, tuple)
+    shaped = [
+        result.unflatten(0, (info.batch_size, -1)) if result.numel() else result
+        for result in (results if several else [results])
+    ]
+    dims = [0 if result.numel() else None for result in shaped]
+    return (tuple(shaped), tuple(dims)) if several else (shaped[0], dims[0])
+
+
+def _fake_align(
+    energies: Tensor,
+    targets: Tensor,
+    window_lengths: Tensor,
+    target_lengths: Tensor,
+    separator: int,
+    optional: bool,
+    beta: float,
+    strict: bool,
+    gradient: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    batch, windows, _ = energies.shape
+    path_shape = (batch, windows) if beta == math.inf else (0, 0)
+    path = targets.new_empty(path_shape, dtype=torch.int64)
+    return *_fake_sum(energies, gradient), path
+
+
+def _fake_sum(energies: Tensor, gradient: bool) -> tuple[Tensor, Tensor]:
+    slopes = energies.new_empty(energies.shape if gradient else (0, 0, 0))
+    return widen(energies.new_empty(energies.shape[0])), slopes
+
+
 @functools.cache
 def _cpu_kernels() -> tuple[dict[bool, Callable[..., int]], Callable[..., int]]:
     """The kernels for the CPU, loaded when they are first called: numba takes half a second."""
@@ -119,113 +408,32 @@ def _cpu_kernels() -> tuple[dict[bool, Callable[..., int]], Callable[..., int]]:
     return BEST_PATHS, free_energies
 
 
-def by_reference(
-    energies: Tensor, lattice: reference.Lattice, window_lengths: Tensor, beta: float, gradient: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """What :func:`run` returns, on any device."""
-    path = torch.empty(0, 0, dtype=torch.int64, device=energies.device)
-    with torch.set_grad_enabled(gradient):
-        leaf = energies.detach().requires_grad_(gradient)
-        matrix = reference.path_matrix(leaf, lattice.symbols)
-        if math.isinf(beta):
-            states = reference.best_path(matrix, lattice, window_lengths)
-            collected = matrix.gather(2, states.clamp(min=0)[..., None])[..., 0]
-            fits = reference.feasible(lattice, window_lengths)
-            values = collected.where(states >= 0, 0).sum(1).where(fits, math.inf)
-            path = lattice.positions.gather(1, states.clamp(min=0)).where(states >= 0, -1)
-        else:
-            values = reference.free_energy(matrix, lattice, window_lengths, beta)
-        slopes = energies.new_empty(0, 0, 0)
-        if gradient:
-            (slopes,) = torch.autograd.grad(values.where(values < math.inf, 0).sum(), leaf)
-    return values.detach(), slopes, path
-
-
 def _has_triton() -> bool:
     """Whether the kernels for CUDA can be compiled."""
     return importlib.util.find_spec("triton") is not None
 
 
-@align.register_fake
-def _(energies, targets, window_lengths, target_lengths, separator, optional, beta, strict, gradient):  # type: ignore[no-untyped-def]
-    batch, windows, _ = energies.shape
-    slopes = energies.new_empty(energies.shape if gradient else (0, 0, 0))
-    path = targets.new_empty((batch, windows) if beta == math.inf else (0, 0), dtype=torch.int64)
-    return energies.new_empty(batch), slopes, path
+align = operation("align", run_align, _align_slopes, _fake_align)
+""":func:`run_align`, differentiable, for whoever traces or transforms."""
+all_words = operation(
+    "all_words",
+    run_all_words,
+    _all_words_slopes,
+    lambda energies, *rest: _fake_sum(energies, rest[-1]),
+)
+""":func:`run_all_words` likewise."""
 
-
-def _save(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor, Tensor]) -> None:
-    ctx.set_materialize_grads(False)
-    ctx.save_for_backward(output[1], *inputs[:4])
-    ctx.options = inputs[4:7]
-
-
-def _backward(ctx: Any, grad: Tensor | None, *_: Tensor) -> tuple[Tensor | None, ...]:
-    if grad is None:
-        return (None,) * 9
-    slopes, energies, targets, window_lengths, target_lengths = ctx.saved_tensors
-    separator, optional, beta = ctx.options
-    if torch.is_grad_enabled() and math.isfinite(beta):  # somebody wants to differentiate again
-        lattice = reference.build_lattice(targets, target_lengths, separator, optional)
-        matrix = reference.path_matrix(energies, lattice.symbols)
-        values = reference.free_energy(matrix, lattice, window_lengths, beta)
-        (slopes,) = torch.autograd.grad(values.where(values < math.inf, 0).sum(), energies, create_graph=True)
-    return grad[:, None, None] * slopes, *[None] * 8
-
-
-align.register_autograd(_backward, setup_context=_save)
-
-
-class Differentiable(torch.autograd.Function):
-    """:func:`run` with its gradient, where torch need not see the operator."""
-
-    forward = staticmethod(run)
-    setup_context = staticmethod(_save)
-    backward = staticmethod(_backward)
-
-
-class AllWords(torch.autograd.Function):
-    """:func:`.reference.all_words` with required separators and finite beta on the CPU, with its gradient."""
-
-    @staticmethod
-    def forward(
-        energies: Tensor, window_lengths: Tensor, separator: int, beta: float, gradient: bool
-    ) -> tuple[Tensor, Tensor]:
-        from .cpu_words import sum_words
-
-        array = energies.detach().contiguous().numpy()
-        values, slopes = (
-            np.empty(len(array), array.dtype),
-            np.empty(array.shape if gradient else (0, 0, 0), array.dtype),
-        )
-        sum_words(array, window_lengths.contiguous().numpy(), separator, beta, values, slopes)
-        return torch.from_numpy(values), torch.from_numpy(slopes)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
-        ctx.mark_non_differentiable(output[1])
-        ctx.save_for_backward(output[1], *inputs[:2])
-        ctx.options = inputs[2:4]
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        slopes, energies, window_lengths = ctx.saved_tensors
-        if torch.is_grad_enabled():  # somebody wants to differentiate again
-            separator, beta = ctx.options
-            values = reference.all_words(energies, window_lengths, beta, True, separator)
-            (slopes,) = torch.autograd.grad(values.where(values < math.inf, 0).sum(), energies, create_graph=True)
-        return grad[:, None, None] * slopes, None, None, None, None
-
-
-@align.register_vmap
-def _(info: Any, in_dims: tuple, *inputs: Any) -> tuple:
-    """One more dimension in front: fold it into the batch."""
-    folded = []
-    for value, dim in zip(inputs, in_dims):
-        if isinstance(value, Tensor):
-            value = value.expand(info.batch_size, *value.shape) if dim is None else value.movedim(dim, 0)
-            value = value.flatten(0, 1)
-        folded.append(value)
-    results = align(*folded)
-    shaped = [r.unflatten(0, (info.batch_size, -1)) if r.numel() else r for r in results]
-    return tuple(shaped), tuple(0 if r.numel() else None for r in results)
+_posterior_op = torch.library.custom_op("ebm_ocr::posterior", run_posterior, mutates_args=())
+_posterior_op.register_fake(
+    lambda energies, targets, *_: widen(energies.new_empty(*energies.shape[:2], targets.shape[1]))
+)
+_posterior_op.register_vmap(functools.partial(_fold, _posterior_op))
+posterior = _door(
+    run_posterior,
+    formula(
+        lambda *inputs: (run_posterior if can_look_at(inputs[0]) else _posterior_op)(*inputs),
+        _plain_posterior,
+    ).apply,
+    _posterior_op,
+)
+""":func:`run_posterior` likewise."""

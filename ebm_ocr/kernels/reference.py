@@ -76,6 +76,12 @@ def path_matrix(energies: Tensor, symbols: Tensor) -> Tensor:
     return energies.gather(2, symbols[:, None, :].expand(-1, energies.shape[1], -1))
 
 
+def normalise(energies: Tensor) -> Tensor:
+    """``e + log sum exp(-e)`` over the classes, the last dim; a window in which all are inf stays inf."""
+    possible = energies.detach().amin(-1, keepdim=True) != math.inf
+    return -torch.log_softmax(-energies.where(possible, 0), -1).where(possible, -math.inf)
+
+
 def softmin(candidates: Tensor, beta: float) -> Tensor:
     """``-1/beta log sum exp(-beta x)`` over dim 0; inf where all are inf, with gradient zero and never NaN."""
     lowest = candidates.detach().amin(0)
@@ -97,6 +103,49 @@ def free_energy(matrix: Tensor, lattice: Lattice, window_lengths: Tensor, beta: 
         row = entered.where((window < window_lengths)[:, None], row)
     empty = torch.zeros_like(row[:, 0]).where(feasible(lattice, window_lengths), math.inf)
     return softmin(row.where(final, math.inf).T, beta).where(window_lengths > 0, empty)
+
+
+def posterior(matrix: Tensor, lattice: Lattice, window_lengths: Tensor, beta: float) -> Tensor:
+    """(B, L, S) probability that a window shows a state, the gradient of :func:`free_energy` written out.
+
+    The paths up to a state in a window times those from there on, as a part of all; rows of windows
+    that don't count, or that no finite path passes, are 0. Differentiable for finite ``beta``; at inf
+    it is one-hot on the best path.
+    """
+    inside = torch.arange(matrix.shape[1], device=matrix.device) < window_lengths[:, None]
+    states = torch.arange(matrix.shape[2], device=matrix.device)
+    if math.isinf(beta):
+        path = best_path(matrix, lattice, window_lengths)
+        chosen = states == path[..., None]
+        finite = matrix.where(chosen, 0).sum((1, 2)) < math.inf
+        return (chosen & finite[:, None, None]).to(matrix.dtype)
+    used = states < lattice.lengths[:, None]
+    lowest = matrix.detach().where(used[:, None], math.inf).amin(2, keepdim=True)
+    matrix = matrix - lowest.where(lowest.isfinite(), 0)  # the level of a window changes no part
+    so_far = [matrix[:, 0].where(used & (states < lattice.doors), math.inf)]
+    for window in range(1, matrix.shape[1]):
+        entered = softmin(_predecessors(so_far[-1], lattice.skips, math.inf), beta)
+        so_far.append(entered + matrix[:, window])
+    final = used & (states >= lattice.lengths[:, None] - lattice.doors)
+    to_come = [torch.zeros_like(matrix[:, 0]).where(final, math.inf)]
+    for window in range(matrix.shape[1] - 1, 0, -1):
+        left = softmin(_successors(to_come[-1] + matrix[:, window], lattice.skips), beta)
+        to_come.append(left.where((window < window_lengths)[:, None], to_come[-1]))
+    through = torch.stack(so_far, 1) + torch.stack(to_come[::-1], 1)
+    lowest = through.detach().amin(2, keepdim=True)
+    possible = inside[..., None] & (lowest < math.inf)
+    shares = torch.exp(-beta * (through - lowest.where(possible, 0))).where(possible, 0)
+    return shares / shares.sum(2, keepdim=True).where(possible, 1)
+
+
+def class_posterior(
+    energies: Tensor, lattice: Lattice, window_lengths: Tensor, beta: float
+) -> Tensor:
+    """(B, L, C) :func:`posterior` of the states, summed by the class that they show."""
+    matrix = path_matrix(energies, lattice.symbols)
+    shares = posterior(matrix, lattice, window_lengths, beta)
+    places = lattice.symbols[:, None].expand_as(shares)
+    return torch.zeros_like(energies).scatter_add(2, places, shares)
 
 
 def best_path(matrix: Tensor, lattice: Lattice, window_lengths: Tensor) -> Tensor:
@@ -154,6 +203,63 @@ def all_words(energies: Tensor, window_lengths: Tensor, beta: float, required: b
     return after.where((window_lengths > 0) & (after < math.inf), inf)
 
 
+def all_words_posterior(
+    energies: Tensor, window_lengths: Tensor, beta: float, required: bool, separator: int
+) -> Tensor:
+    """(B, L, C) gradient of :func:`all_words` written out: the share of all paths that show a class.
+
+    From the last window to the first, each state's share is handed to those that it was entered from,
+    by their part in the sum. At ``beta = inf`` all of it goes to the lowest, the first of equals.
+    """
+    windows, classes = energies.shape[1:]
+    inside = torch.arange(windows, device=energies.device) < window_lengths[:, None]
+    lowest = energies.detach().amin(2, keepdim=True).where(inside[..., None], 0)
+    possible = (lowest < math.inf).all(1, keepdim=True)  # no window in which nothing may come
+    energies = (energies - lowest.where(lowest < math.inf, 0)).where(inside[..., None], 0)
+    if not required:
+        parts = _parts(energies.movedim(2, 0), beta).movedim(0, 2)
+        return parts.where(inside[..., None] & possible, 0)
+    order = [c for c in range(classes) if c != separator]
+    letters, gap = energies[:, :, order], energies[:, :, separator]
+    inf = gap[:, 0].where(window_lengths < 0, math.inf)
+    rows, afters = [letters[:, 0].movedim(1, 0)], [inf]  # as in all_words
+    for window in range(1, windows):
+        into = _soft(torch.stack([rows[-1], afters[-1].expand_as(rows[-1])]), beta)
+        ended = _soft(torch.stack([afters[-1], _soft(rows[-1], beta)]), beta)
+        rows.append(into + letters[:, window].movedim(1, 0))
+        afters.append(ended + gap[:, window])
+    ends = torch.stack(afters, 1).gather(1, (window_lengths - 1).clamp(min=0)[:, None])[:, 0]
+    reached = (window_lengths > 0) & (ends < math.inf)
+    share = torch.zeros_like(rows[0]), torch.ones_like(gap[:, 0]).where(reached, 0)  # it ends on a gap
+    shares = [torch.cat([share[0], share[1][None]])]
+    for window in range(windows - 1, 0, -1):
+        row, after = rows[window - 1], afters[window - 1]
+        stay, gap_stays = (
+            _parts(torch.stack([row, after.expand_as(row)]), beta)[0],
+            _parts(torch.stack([after, _soft(row, beta)]), beta)[0],
+        )
+        entered = share[0] * stay + share[1] * (1 - gap_stays) * _parts(row, beta)
+        left = (share[0] * (1 - stay)).sum(0) + share[1] * gap_stays
+        alive = window < window_lengths
+        share = entered.where(alive, share[0]), left.where(alive, share[1])
+        shares.append(torch.cat([share[0], share[1][None]]))
+    places = torch.tensor([*order, separator], device=energies.device).argsort()
+    found = torch.stack(shares[::-1]).movedim(2, 0)[:, :, places]
+    return found.where(inside[..., None], 0)
+
+
+def _parts(candidates: Tensor, beta: float) -> Tensor:
+    """The part of each in ``softmin`` over dim 0: at ``beta = inf`` all in the first of the lowest."""
+    lowest = candidates.detach().amin(0)
+    if math.isinf(beta):
+        first = (candidates == lowest).to(torch.uint8).argmax(0)
+        places = torch.arange(len(candidates), device=candidates.device)
+        return (places.view(-1, *[1] * lowest.dim()) == first).to(candidates.dtype)
+    shares = torch.exp(-beta * (candidates - lowest.where(lowest < math.inf, 0)))
+    total = shares.sum(0)
+    return shares / total.where(total > 0, 1)
+
+
 def _soft(candidates: Tensor, beta: float) -> Tensor:
     """:func:`softmin` that is differentiable at ``beta = inf`` too."""
     return candidates.amin(0) if math.isinf(beta) else softmin(candidates, beta)
@@ -163,6 +269,12 @@ def _predecessors(row: Tensor, skips: Tensor, missing: float | bool) -> Tensor:
     """(B, S) values to (3, B, S): those from which a state is entered by staying, advancing and skipping."""
     advance, skip = pad(row, (1, 0), value=missing)[:, :-1], pad(row, (2, 0), value=missing)[:, :-2]
     return torch.stack([row, advance, skip.where(skips, missing)])
+
+
+def _successors(row: Tensor, skips: Tensor) -> Tensor:
+    """(B, S) values to (3, B, S): those that a state leaves to by staying, advancing and skipping."""
+    skip = pad(row.where(skips, math.inf), (0, 2), value=math.inf)[:, 2:]
+    return torch.stack([row, pad(row, (0, 1), value=math.inf)[:, 1:], skip])
 
 
 def _first_lowest(costs: Tensor, legal: Tensor) -> Tensor:
