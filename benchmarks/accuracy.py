@@ -17,8 +17,10 @@ def main() -> None:
     for seed in SEEDS:
         reader, history = train_from_scratch(seed, config)
         _report("best path", seed, accuracy_by_length(reader), history.seconds[-1])
-        reader, loader, optimizer = prepare(seed, config)
-        history = train_gtn_model(reader, config.epochs, loader, forward_loss, optimizer)
+        reader, loader, optimizer, schedule = prepare(seed, config)
+        history = train_gtn_model(
+            reader, config.epochs, loader, forward_loss, optimizer, schedule=schedule
+        )
         _report("all paths", seed, accuracy_by_length(reader), history.seconds[-1])
 
 

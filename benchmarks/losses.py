@@ -65,8 +65,10 @@ class Run(NamedTuple):
 def run(name: str, seed: int, config: TrainConfig, test_words: int) -> Run:
     """Train with one loss and look at what it can read."""
     loss, options = RUNS[name]
-    model, loader, optimizer = prepare(seed, config)
-    history = ebm_ocr.train(model, config.epochs, loader, loss, optimizer, **options)
+    model, loader, optimizer, schedule = prepare(seed, config)
+    history = ebm_ocr.train(
+        model, config.epochs, loader, loss, optimizer, schedule=schedule, **options
+    )
     exact = accuracy_by_length(model, words=test_words, decode=exact_decode).values()
     vote = accuracy_by_length(model, words=test_words, decode=greedy_decode).values()
     return Run(

@@ -77,8 +77,9 @@ def accuracy_by_length(
     seed: int = 10_000,
     decode: Decode = greedy_decode,
 ) -> dict[int, float]:
-    """Exact-match accuracy on fresh random words of each length, shifted at random, a third with a doubled letter.
+    """Exact-match accuracy on fresh random words of each length, a third with a doubled letter.
 
+    Words are shifted at random.
     The words come from seeds that training never uses: ``seed + length``, while training draws from
     seeds below 10,000.
 
@@ -100,7 +101,7 @@ def accuracy_by_length(
 
 
 class Reliability(NamedTuple):
-    """How often answers are right that were given with a certain confidence; one entry a bin that has any."""
+    """How often answers of a certain confidence are right; one entry a bin that has any."""
 
     confidence: Tensor
     """Mean in the bin."""
@@ -109,7 +110,8 @@ class Reliability(NamedTuple):
     answers: Tensor
     """How many in the bin."""
     error: float
-    """Expected calibration error: mean over all answers of their bin's ``abs(accuracy - confidence)``."""
+    """Expected calibration error: mean over all answers of ``abs(accuracy - confidence)`` of
+    their bin."""
 
 
 def reliability(confidence: Tensor, correct: Tensor, bins: int = 10) -> Reliability:
@@ -126,7 +128,7 @@ def reliability(confidence: Tensor, correct: Tensor, bins: int = 10) -> Reliabil
     check_floats("confidence", confidence)
     if not isinstance(correct, Tensor) or correct.dtype != torch.bool:
         got = getattr(correct, "dtype", type(correct).__name__)
-        raise TypeError(f"expected a tensor of bool for what is correct, got {got}")
+        raise TypeError(f"expected a bool tensor of what is correct, got {got}")
     confidence, correct = confidence.detach(), correct.to(confidence.device)
     if confidence.dim() != 1 or confidence.shape != correct.shape or not len(confidence):
         shapes = f"{tuple(confidence.shape)} and {tuple(correct.shape)}"

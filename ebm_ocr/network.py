@@ -1,4 +1,4 @@
-"""Image to energies: a convolutional network that looks through a sliding window; and how any network is run."""
+"""Image to energies: a network that looks through a sliding window; and how any one is run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def check_images(images: Tensor) -> Tensor:
 
     Raises:
         TypeError: not a floating-point tensor.
-        ValueError: wrong rank, height or width, no image at all, or values outside [0, 1] (NaN included).
+        ValueError: wrong rank, height or width, no image at all, or values outside [0, 1] (NaN
+            included); values are not looked at where a call is traced or simulated.
     """
     check_floats("images", images)
     shape = tuple(images.shape)
@@ -45,9 +46,9 @@ torch.fx.wrap("check_images")  # a call of its own in a graph: symbols have no s
 class SimpleNet(nn.Module):
     """Energies of every window and class.
 
-    Input (B, 1, 32, W) in [0, 1], output (B, L, 27) with ``L = count_windows(W)``; lower is better. No layer pads
-    sideways, so window ``l`` depends on the pixels ``2 l .. 2 l + 17`` and on nothing else: what lies beside a
-    word never changes how it is read.
+    Input (B, 1, 32, W) in [0, 1], output (B, L, 27) with ``L = count_windows(W)``; lower is better.
+    No layer pads sideways, so window ``l`` depends on the pixels ``2 l .. 2 l + 17`` and on nothing
+    else: what lies beside a word never changes how it is read.
 
     Args:
         channels: width of the first layer; the others follow from it.
@@ -69,7 +70,7 @@ class SimpleNet(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 1, 32, W) images to (B, L, 27) energies. Bad images raise, see :func:`check_images`."""
+        """(B, 1, 32, W) images to (B, L, 27) energies. Errors: see :func:`check_images`."""
         if not (torch.jit.is_scripting() or torch.jit.is_tracing()):
             check_images(images)
         return self.layers(images).squeeze(2).transpose(1, 2)
@@ -87,20 +88,22 @@ def in_mode(model: Callable[[Tensor], Tensor], training: bool) -> Iterator[None]
     """Hold a network in training or evaluation mode, then put back each module as it was.
 
     A network that is to train and is in training mode already is left alone: modules in it that
-    are frozen stay so. What has no modes (functions, frozen and exported programs) is used as it is.
+    are frozen stay so. What has no modes (functions, frozen and exported programs) is used as it
+    is.
     """
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
     modes = [(module, module.training) for module in modules if hasattr(module, "training")]
     if not modes or (training and modes[0][1]):
         yield
         return
+    whole = modes[0][0]
     with suppress(NotImplementedError):  # exported
-        model.train(training)
+        whole.train(training)
     try:
         yield
     finally:
         with suppress(NotImplementedError):
-            model.train(modes[0][1])  # a module may do more here than set its flag
+            whole.train(modes[0][1])  # a module may do more here than set its flag
         for module, mode in modes:
             module.training = mode
 

@@ -1,4 +1,4 @@
-"""How an image is cut into windows: the geometry that rendering, network and plots share. Units are pixels."""
+"""How an image is cut into windows: the geometry of rendering, network and plots, in pixels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Width = TypeVar("Width", int, Tensor)
 
 
 def count_windows(width: Width) -> Width:
-    """Number of windows of ``WINDOW`` px, ``STRIDE`` px apart, that fit in ``width`` px; 0 where none does.
+    """Number of windows of ``WINDOW`` px, ``STRIDE`` px apart, that fit in ``width`` px, or 0.
 
     Args:
         width: a whole number, or a tensor of them.

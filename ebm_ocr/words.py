@@ -76,8 +76,8 @@ class Font(ImageFont.FreeTypeFont):
             self._open(str(file), file.read_bytes(), size, face)
         except (OSError, OverflowError) as error:
             raise ValueError(
-                f"expected a TrueType or OpenType font, could not read face {face} of {str(file)!r} "
-                f"at {size} px: {error}"
+                f"expected a TrueType or OpenType font, could not read face {face} of "
+                f"{str(file)!r} at {size} px: {error}"
             ) from error
         nothing = self._look("\uffff")  # no character, so the box that stands for what is missing
         lacking = [letter for letter in LETTERS if self._look(letter) in (nothing, None)]
@@ -144,15 +144,19 @@ class Font(ImageFont.FreeTypeFont):
 class SimpleWordsDataset(Dataset[Sample]):
     """Images of random words.
 
-    Item ``i`` depends on the seed and on ``i`` alone, so every pass, shuffle and DataLoader worker sees the same data.
+    Item ``i`` depends on the seed and on ``i`` alone, so every pass, shuffle and DataLoader worker
+    sees the same data.
 
     Args:
-        max_length: number of letters, exactly, unless ``min_length`` says that words may be shorter.
+        max_length: number of letters, exactly, unless ``min_length`` says that words may be
+            shorter.
         len: number of words.
         jitter: shift each word right by 0..7 px (less where it would leave the image).
         noise: set each pixel to ink with probability 0.1.
-        min_length: lengths are drawn evenly from ``min_length..max_length``; default ``max_length``.
-        doubled: fraction of the words (the first ones) in which a random letter stands twice in a row for certain.
+        min_length: lengths are drawn evenly from ``min_length..max_length``; default
+            ``max_length``.
+        doubled: fraction of the words (the first ones) in which a random letter stands twice in a
+            row for certain.
         seed: default: drawn from torch's global generator, so two datasets differ.
         font: path of a TrueType or OpenType font; default DejaVu Sans Mono. See :class:`Font`.
         font_size: em size in pixels.
@@ -219,15 +223,16 @@ class SimpleWordsDataset(Dataset[Sample]):
         Args:
             text: letters a..z.
             length: width in pixels, default 18 a letter (more in a font that needs more).
-            jitter, noise: as for the dataset; drawn anew on every call, in each loader worker apart.
+            jitter, noise: as for the dataset; drawn anew on every call, in each loader worker
+                apart.
 
         Returns:
             (32, length) float32 in [0, 1], ink is 1.
 
         Raises:
-            TypeError, ValueError: not a word; or the word does not fit in ``length``, or leaves fewer windows than
-                the ``2 * len(text)`` symbols that must be aligned (a lone letter may have a single window: it is
-                classified, not aligned).
+            TypeError, ValueError: not a word; or the word does not fit in ``length``, or leaves
+                fewer windows than the ``2 * len(text)`` symbols that must be aligned (a lone letter
+                may have a single window: it is classified, not aligned).
         """
         jitter, noise = truth("jitter", jitter), truth("noise", noise)
         worker = get_worker_info()
@@ -268,10 +273,11 @@ class SimpleWordsDataset(Dataset[Sample]):
 
 
 def check_windows(text: str, windows: int) -> None:
-    """Raise ``ValueError`` if ``windows`` are too few to align the word's letters and separators with."""
+    """Raise ``ValueError`` if ``windows`` are too few to align letters and separators with."""
     if windows < 2 * len(text):
         raise ValueError(
-            f"{text!r} has {windows} windows, but its {2 * len(text)} symbols need one each: widen the image"
+            f"{text!r} has {windows} windows, but its {2 * len(text)} symbols need one each: "
+            "widen the image"
         )
 
 
