@@ -5,7 +5,14 @@ The test words are those of :func:`ebm_ocr.accuracy_by_length`; training never s
 
 from __future__ import annotations
 
-from ebm_ocr import TrainConfig, accuracy_by_length, forward_loss, prepare, train_from_scratch, train_gtn_model
+from ebm_ocr import (
+    TrainConfig,
+    accuracy_by_length,
+    forward_loss,
+    prepare,
+    train_from_scratch,
+    train_gtn_model,
+)
 
 SEEDS = (0, 1, 2)
 

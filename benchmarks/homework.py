@@ -74,8 +74,12 @@ def loop_train(
             loss = energies.new_zeros(())
             for word in range(len(images)):
                 windows, symbols = int(window_lengths[word]), int(target_lengths[word])
-                pm = build_path_matrix(energies[word : word + 1, :windows], targets[word : word + 1, :symbols])[0]
-                ce = build_ce_matrix(energies[word : word + 1, :windows], targets[word : word + 1, :symbols])[0]
+                pm = build_path_matrix(
+                    energies[word : word + 1, :windows], targets[word : word + 1, :symbols]
+                )[0]
+                ce = build_ce_matrix(
+                    energies[word : word + 1, :windows], targets[word : word + 1, :symbols]
+                )[0]
                 for i, j in loop_find_path(pm.detach()):
                     loss = loss + ce[i, j]
             optimizer.zero_grad()
@@ -104,9 +108,15 @@ def compare(config: TrainConfig, seed: int, test_words: int = 1000) -> list[Row]
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--words", type=int, default=1000, help="training words (default: %(default)s)")
-    parser.add_argument("--epochs", type=int, default=10, help="passes over them (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--words", type=int, default=1000, help="training words (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--epochs", type=int, default=10, help="passes over them (default: %(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="training seed (default: %(default)s)")
     options = parser.parse_args()
     loops, ours = compare(TrainConfig(words=options.words, epochs=options.epochs), options.seed)

@@ -35,6 +35,7 @@ class TrainConfig:
 
     As plain data, which a checkpoint may hold (``torch.load`` refuses classes):
 
+    >>> from dataclasses import asdict
     >>> TrainConfig(**asdict(TrainConfig(words=100))).words
     100
 
@@ -347,7 +348,7 @@ def _fit(
         raise TypeError(f"expected a History, got {type(history).__name__}")
     passes_before = len(history.loss)
     start = time.perf_counter() - (history.seconds[-1] if passes_before else 0)
-    quiet = sys.stderr is None or sys.stderr.closed  # no console
+    quiet = sys.stderr is None or getattr(sys.stderr, "closed", False)  # no console
     progress = tqdm(range(epochs), desc="training", unit="pass", mininterval=5, disable=quiet)
     with in_mode(model, training=True), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Seems like `optimizer.step")  # of schedules copied
