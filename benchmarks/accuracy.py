@@ -5,7 +5,14 @@ The test words are those of :func:`ebm_ocr.accuracy_by_length`; training never s
 
 from __future__ import annotations
 
-from ebm_ocr import TrainConfig, accuracy_by_length, forward_loss, prepare, train_from_scratch, train_gtn_model
+from ebm_ocr import (
+    TrainConfig,
+    accuracy_by_length,
+    forward_loss,
+    prepare,
+    train_from_scratch,
+    train_gtn_model,
+)
 
 SEEDS = (0, 1, 2)
 
@@ -17,8 +24,10 @@ def main() -> None:
     for seed in SEEDS:
         reader, history = train_from_scratch(seed, config)
         _report("best path", seed, accuracy_by_length(reader), history.seconds[-1])
-        reader, loader, optimizer = prepare(seed, config)
-        history = train_gtn_model(reader, config.epochs, loader, forward_loss, optimizer)
+        reader, loader, optimizer, schedule = prepare(seed, config)
+        history = train_gtn_model(
+            reader, config.epochs, loader, forward_loss, optimizer, schedule=schedule
+        )
         _report("all paths", seed, accuracy_by_length(reader), history.seconds[-1])
 
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from ebm_ocr import (
     Batch,
@@ -59,7 +60,13 @@ def loop_find_path(pm: Tensor) -> list[tuple[int, int]]:
     return path[::-1]
 
 
-def loop_train(model: nn.Module, epochs: int, loader: Iterable[Batch], optimizer: Optimizer) -> None:
+def loop_train(
+    model: nn.Module,
+    epochs: int,
+    loader: Iterable[Batch],
+    optimizer: Optimizer,
+    schedule: LRScheduler,
+) -> None:
     """Train on one word of the batch after another."""
     for _ in range(epochs):
         for images, targets, window_lengths, target_lengths in loader:
@@ -67,13 +74,18 @@ def loop_train(model: nn.Module, epochs: int, loader: Iterable[Batch], optimizer
             loss = energies.new_zeros(())
             for word in range(len(images)):
                 windows, symbols = int(window_lengths[word]), int(target_lengths[word])
-                pm = build_path_matrix(energies[word : word + 1, :windows], targets[word : word + 1, :symbols])[0]
-                ce = build_ce_matrix(energies[word : word + 1, :windows], targets[word : word + 1, :symbols])[0]
+                pm = build_path_matrix(
+                    energies[word : word + 1, :windows], targets[word : word + 1, :symbols]
+                )[0]
+                ce = build_ce_matrix(
+                    energies[word : word + 1, :windows], targets[word : word + 1, :symbols]
+                )[0]
                 for i, j in loop_find_path(pm.detach()):
                     loss = loss + ce[i, j]
             optimizer.zero_grad()
             (loss / len(images)).backward()
             optimizer.step()
+            schedule.step()
 
 
 def compare(config: TrainConfig, seed: int, test_words: int = 1000) -> list[Row]:
@@ -81,22 +93,30 @@ def compare(config: TrainConfig, seed: int, test_words: int = 1000) -> list[Row]
     test = SimpleWordsDataset(5, test_words, jitter=True, min_length=2, seed=10_000)
     rows = []
     for name in ("Python loops", "ebm_ocr"):
-        model, loader, optimizer = prepare(seed, config)
+        model, loader, optimizer, schedule = prepare(seed, config)
         batches = list(loader)
         start = time.perf_counter()
         if name == "ebm_ocr":
-            train_ebm_model(model, config.epochs, batches, path_cross_entropy, optimizer)
+            train_ebm_model(
+                model, config.epochs, batches, path_cross_entropy, optimizer, schedule=schedule
+            )
         else:
-            loop_train(model, config.epochs, batches, optimizer)
+            loop_train(model, config.epochs, batches, optimizer, schedule)
         rows.append(Row(name, time.perf_counter() - start, get_word_accuracy(model, test)))
     return rows
 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--words", type=int, default=1000, help="training words (default: %(default)s)")
-    parser.add_argument("--epochs", type=int, default=10, help="passes over them (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--words", type=int, default=1000, help="training words (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--epochs", type=int, default=10, help="passes over them (default: %(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="training seed (default: %(default)s)")
     options = parser.parse_args()
     loops, ours = compare(TrainConfig(words=options.words, epochs=options.epochs), options.seed)

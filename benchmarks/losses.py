@@ -22,7 +22,15 @@ import torch
 from torch import Tensor
 
 import ebm_ocr
-from ebm_ocr import History, TrainConfig, accuracy_by_length, exact_decode, greedy_decode, prepare, rank
+from ebm_ocr import (
+    History,
+    TrainConfig,
+    accuracy_by_length,
+    exact_decode,
+    greedy_decode,
+    prepare,
+    rank,
+)
 
 RESULTS = Path(__file__).parent / "results"
 WITH_PARTITION: dict[str, Any] = {"beta": 1.0}
@@ -65,8 +73,10 @@ class Run(NamedTuple):
 def run(name: str, seed: int, config: TrainConfig, test_words: int) -> Run:
     """Train with one loss and look at what it can read."""
     loss, options = RUNS[name]
-    model, loader, optimizer = prepare(seed, config)
-    history = ebm_ocr.train(model, config.epochs, loader, loss, optimizer, **options)
+    model, loader, optimizer, schedule = prepare(seed, config)
+    history = ebm_ocr.train(
+        model, config.epochs, loader, loss, optimizer, schedule=schedule, **options
+    )
     exact = accuracy_by_length(model, words=test_words, decode=exact_decode).values()
     vote = accuracy_by_length(model, words=test_words, decode=greedy_decode).values()
     return Run(
@@ -82,7 +92,9 @@ def run(name: str, seed: int, config: TrainConfig, test_words: int) -> Run:
 
 def learned(history: History) -> float:
     """The first pass in which 99 % of the training words are read."""
-    return next((float(i) for i, value in enumerate(history.accuracy, 1) if value >= LEARNED), math.inf)
+    return next(
+        (float(i) for i, value in enumerate(history.accuracy, 1) if value >= LEARNED), math.inf
+    )
 
 
 def table(runs: dict[str, list[Run]]) -> list[str]:
@@ -95,7 +107,10 @@ def table(runs: dict[str, list[Run]]) -> list[str]:
     for name, results in runs.items():
         column = dict(zip(Run._fields, zip(*results)))
         cells = [spread(column[field], "{:.1%}") for field in ("exact", "worst", "vote")]
-        cells += [spread(column["passes"], "{:.0f}"), *(spread(column[field], "{:.3g}") for field in ("level", "gap"))]
+        cells += [
+            spread(column["passes"], "{:.0f}"),
+            *(spread(column[field], "{:.3g}") for field in ("level", "gap")),
+        ]
         lines.append(f"| {name} | " + " | ".join([*cells, f"{mean(column['seconds']):.0f}"]) + " |")
     return lines
 
@@ -113,9 +128,16 @@ def spread(values: tuple[float, ...], form: str) -> str:
 def ranking_time(windows: int = 64, words: int = 50_000) -> dict[str, float]:
     """Seconds to rank random words of two to twelve letters in one image on one thread, best of three."""
     draw = random.Random(0)
-    lexicon = sorted({"".join(draw.choices(ebm_ocr.LETTERS, k=draw.randint(2, 12))) for _ in range(words * 6 // 5)})
+    lexicon = sorted(
+        {
+            "".join(draw.choices(ebm_ocr.LETTERS, k=draw.randint(2, 12)))
+            for _ in range(words * 6 // 5)
+        }
+    )
     lexicon = draw.sample(lexicon, words)
-    energies = ebm_ocr.normalise(torch.randn(1, windows, 27, generator=torch.Generator().manual_seed(0)) * 3)
+    energies = ebm_ocr.normalise(
+        torch.randn(1, windows, 27, generator=torch.Generator().manual_seed(0)) * 3
+    )
     times = {}
     for beta in (math.inf, 1.0):
         rank(energies, lexicon[:10], beta=beta)
@@ -157,13 +179,25 @@ def report(config: TrainConfig, seeds: int, test_words: int) -> str:
 
 def main() -> None:
     """Print the report and keep it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--words", type=int, default=TrainConfig.words, help="training words (default: %(default)s)")
-    parser.add_argument("--epochs", type=int, default=TrainConfig.epochs, help="passes (default: %(default)s)")
-    parser.add_argument("--seeds", type=int, default=3, help="trainings for each loss (default: %(default)s)")
-    parser.add_argument("--test-words", type=int, default=200, help="for each length (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--words", type=int, default=TrainConfig.words, help="training words (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--epochs", type=int, default=TrainConfig.epochs, help="passes (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=3, help="trainings for each loss (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--test-words", type=int, default=200, help="for each length (default: %(default)s)"
+    )
     options = parser.parse_args()
-    text = report(TrainConfig(words=options.words, epochs=options.epochs), options.seeds, options.test_words)
+    text = report(
+        TrainConfig(words=options.words, epochs=options.epochs), options.seeds, options.test_words
+    )
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "losses.md").write_text(text)
     print(text)

@@ -6,67 +6,102 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from .decoding import greedy_decode
+from .network import in_mode, lowest_class, to_model
+from .validation import as_words, check_energies, check_floats, whole_number, widen
 from .words import Sample, SimpleWordsDataset, collate_fn, simple_collate_fn
 
 BATCH = 250
+Model = Callable[[Tensor], Tensor]
+"""A network, or any function of (B, 1, 32, W) images to (B, L, C) energies."""
 Decode = Callable[[Tensor, Tensor], list[str]]
 """(B, L, C) energies and (B,) window lengths to B words."""
 
 
-def get_accuracy(model: nn.Module, dataset: Dataset[Sample]) -> float:
-    """Fraction of one-letter images whose lowest energy is that of their letter."""
+def get_accuracy(model: Model, dataset: Dataset[Sample]) -> float:
+    """Fraction of one-letter images whose lowest energy is that of their letter.
+
+    Args:
+        model: a network or any function of (B, 1, 32, W) images to (B, L, C) energies. It is run
+            in evaluation mode, where its weights are and in their type.
+
+    Raises:
+        TypeError, ValueError: no images at all, texts of several letters, energies that are none.
+    """
     hits: list[Tensor] = []
     for images, targets in DataLoader(dataset, BATCH, collate_fn=simple_collate_fn):
-        hits.append(_energies(model, images)[:, 0].argmin(1).cpu() == targets)
+        hits.append(lowest_class(_energies(model, images)[:, 0]).cpu() == targets)
+    if not hits:
+        raise ValueError("expected a dataset of at least one image, got none")
     return torch.cat(hits).double().mean().item()
 
 
-def read_words(model: nn.Module, dataset: Dataset[Sample], decode: Decode = greedy_decode) -> list[tuple[str, str]]:
+def read_words(
+    model: Model, dataset: Dataset[Sample], decode: Decode = greedy_decode
+) -> list[tuple[str, str]]:
     """Each word of a dataset and what the network reads in its image.
 
     Args:
-        decode: :func:`ebm_ocr.greedy_decode`, or :func:`ebm_ocr.exact_decode` for the word of least energy.
+        model: see :func:`get_accuracy`.
+        decode: :func:`ebm_ocr.greedy_decode`, or :func:`ebm_ocr.exact_decode` for the word of
+            least energy.
     """
-    texts: list[str] = []
-    readings: list[str] = []
+    pairs: list[tuple[str, str]] = []
     for samples in DataLoader(dataset, BATCH, collate_fn=list):
         batch = collate_fn(samples)
-        texts += [text for _, text in samples]
-        readings += decode(_energies(model, batch.images), batch.window_lengths)
-    return list(zip(texts, readings))
+        read = decode(_energies(model, batch.images), batch.window_lengths)
+        pairs += zip((text for _, text in samples), as_words(read, len(samples)))
+    return pairs
 
 
-def get_word_accuracy(model: nn.Module, dataset: Dataset[Sample], decode: Decode = greedy_decode) -> float:
-    """Fraction of words read exactly: every letter right, none missing, none added. See :func:`read_words`."""
+def get_word_accuracy(
+    model: Model, dataset: Dataset[Sample], decode: Decode = greedy_decode
+) -> float:
+    """Fraction of words read exactly: every letter right, none missing, none added.
+
+    Args and errors: see :func:`get_accuracy` and :func:`read_words`.
+    """
     pairs = read_words(model, dataset, decode)
+    if not pairs:
+        raise ValueError("expected a dataset of at least one word, got none")
     return sum(text == reading for text, reading in pairs) / len(pairs)
 
 
 def accuracy_by_length(
-    model: nn.Module,
+    model: Model,
     lengths: Iterable[int] = range(2, 13),
     words: int = 500,
     seed: int = 10_000,
     decode: Decode = greedy_decode,
 ) -> dict[int, float]:
-    """Exact-match accuracy on fresh random words of each length, shifted at random, a third with a doubled letter.
+    """Exact-match accuracy on fresh random words of each length, a third with a doubled letter.
 
-    The words come from seeds that training never uses: ``seed + length``, while training draws from seeds below 10,000.
+    Words are shifted at random.
+    The words come from seeds that training never uses: ``seed + length``, while training draws from
+    seeds below 10,000.
+
+    Raises:
+        TypeError: lengths that are no list of whole numbers.
+        ValueError: a length below 2; single letters are for :func:`get_accuracy`.
     """
+    if not isinstance(lengths, Iterable):
+        raise TypeError(f"expected lengths as a list of whole numbers, got {lengths!r}")
+    seed = whole_number("seed", seed, 0)
     return {
         length: get_word_accuracy(
-            model, SimpleWordsDataset(length, words, jitter=True, doubled=1 / 3, seed=seed + length), decode
+            model,
+            SimpleWordsDataset(length, words, jitter=True, doubled=1 / 3, seed=seed + length),
+            decode,
         )
-        for length in lengths
+        for length in [whole_number("each length", length, 2) for length in lengths]
     }
 
 
 class Reliability(NamedTuple):
-    """How often answers are right that were given with a certain confidence; one entry a bin that has any."""
+    """How often answers of a certain confidence are right; one entry a bin that has any."""
 
     confidence: Tensor
     """Mean in the bin."""
@@ -75,7 +110,8 @@ class Reliability(NamedTuple):
     answers: Tensor
     """How many in the bin."""
     error: float
-    """Expected calibration error: mean over all answers of their bin's ``abs(accuracy - confidence)``."""
+    """Expected calibration error: mean over all answers of ``abs(accuracy - confidence)`` of
+    their bin."""
 
 
 def reliability(confidence: Tensor, correct: Tensor, bins: int = 10) -> Reliability:
@@ -89,29 +125,33 @@ def reliability(confidence: Tensor, correct: Tensor, bins: int = 10) -> Reliabil
         TypeError: ``correct`` is not bool.
         ValueError: shapes that differ or are empty, probabilities outside 0..1, no bins.
     """
+    check_floats("confidence", confidence)
+    if not isinstance(correct, Tensor) or correct.dtype != torch.bool:
+        got = getattr(correct, "dtype", type(correct).__name__)
+        raise TypeError(f"expected a bool tensor of what is correct, got {got}")
+    confidence, correct = confidence.detach(), correct.to(confidence.device)
     if confidence.dim() != 1 or confidence.shape != correct.shape or not len(confidence):
-        raise ValueError(f"expected (N,) and (N,), got {tuple(confidence.shape)} and {tuple(correct.shape)}")
+        shapes = f"{tuple(confidence.shape)} and {tuple(correct.shape)}"
+        raise ValueError(f"expected (N,) and (N,), got {shapes}")
     if not ((confidence >= 0) & (confidence <= 1)).all():
-        raise ValueError(f"expected probabilities, got {confidence.min().item():.3g}..{confidence.max().item():.3g}")
-    if correct.dtype != torch.bool:
-        raise TypeError(f"expected bool for what is correct, got {correct.dtype}")
-    if bins < 1:
-        raise ValueError(f"expected at least one bin, got {bins}")
+        span = f"{confidence.min().item():.3g}..{confidence.max().item():.3g}"
+        raise ValueError(f"expected probabilities, got {span}")
+    bins = whole_number("bins", bins, 1)
     which = (confidence * bins).long().clamp(max=bins - 1)
     count, said, right = (
-        torch.bincount(which, weights, bins) for weights in (None, confidence.double(), correct.double())
+        torch.bincount(which, weights, bins)
+        for weights in (None, widen(confidence), widen(correct))
     )
     filled = count > 0
     count, said, right = count[filled], said[filled], right[filled]
-    return Reliability(said / count, right / count, count, ((right - said).abs().sum() / count.sum()).item())
+    error = ((right - said).abs().sum() / count.sum()).item()
+    return Reliability(said / count, right / count, count, error)
 
 
 @torch.no_grad()
-def _energies(model: nn.Module, images: Tensor) -> Tensor:
-    """Energies of a batch with the network in evaluation mode, on its device; the mode is put back."""
-    was_training = model.training
-    model.eval()
-    try:
-        return model(images.to(next(model.parameters()).device))
-    finally:
-        model.train(was_training)
+def _energies(model: Model, images: Tensor) -> Tensor:
+    """Energies of a batch with the network in evaluation mode, where and of what type it is."""
+    with in_mode(model, training=False):
+        energies = model(to_model(model, images))
+    check_energies(energies)
+    return energies

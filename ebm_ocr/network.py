@@ -1,10 +1,17 @@
-"""Image to energies: a convolutional network that looks through a sliding window."""
+"""Image to energies: a network that looks through a sliding window; and how any one is run."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import torch
+import torch.fx
 from torch import Tensor, nn
 
 from .alphabet import ALPHABET_SIZE
+from .validation import FLOATS, can_look_at, check_floats, whole_number
 from .windows import HEIGHT, WINDOW
 
 
@@ -16,27 +23,32 @@ def check_images(images: Tensor) -> Tensor:
 
     Raises:
         TypeError: not a floating-point tensor.
-        ValueError: wrong rank, height or width, no image at all, or values outside [0, 1] (NaN included).
+        ValueError: wrong rank, height or width, no image at all, or values outside [0, 1] (NaN
+            included); values are not looked at where a call is traced or simulated.
     """
-    if not isinstance(images, Tensor) or not images.is_floating_point():
-        raise TypeError(f"expected a float tensor of images, got {getattr(images, 'dtype', type(images).__name__)}")
+    check_floats("images", images)
     shape = tuple(images.shape)
     if images.dim() != 4 or shape[1:3] != (1, HEIGHT):
         raise ValueError(f"expected images (B, 1, {HEIGHT}, W), got {shape}")
     if shape[0] == 0 or shape[3] < WINDOW:
         raise ValueError(f"expected at least one image, at least {WINDOW} px wide, got {shape}")
-    lowest, highest = images.aminmax()
-    if not (lowest >= 0 and highest <= 1):
-        raise ValueError(f"expected pixel values in [0, 1], got {lowest.item():.3g}..{highest.item():.3g}")
+    if can_look_at(images):
+        lowest, highest = images.aminmax()
+        if not (lowest >= 0 and highest <= 1):
+            span = f"{lowest.item():.3g}..{highest.item():.3g}"
+            raise ValueError(f"expected pixel values in [0, 1], got {span}")
     return images
+
+
+torch.fx.wrap("check_images")  # a call of its own in a graph: symbols have no shape to look at
 
 
 class SimpleNet(nn.Module):
     """Energies of every window and class.
 
-    Input (B, 1, 32, W) in [0, 1], output (B, L, 27) with ``L = count_windows(W)``; lower is better. No layer pads
-    sideways, so window ``l`` depends on the pixels ``2 l .. 2 l + 17`` and on nothing else: what lies beside a
-    word never changes how it is read.
+    Input (B, 1, 32, W) in [0, 1], output (B, L, 27) with ``L = count_windows(W)``; lower is better.
+    No layer pads sideways, so window ``l`` depends on the pixels ``2 l .. 2 l + 17`` and on nothing
+    else: what lies beside a word never changes how it is read.
 
     Args:
         channels: width of the first layer; the others follow from it.
@@ -44,10 +56,13 @@ class SimpleNet(nn.Module):
 
     def __init__(self, channels: int = 16) -> None:
         super().__init__()
+        channels = whole_number("channels", channels, 1)
         self.layers = nn.Sequential(  # comments: what is left of a window, high x wide
             nn.Conv2d(1, channels, kernel_size=4, stride=2, padding=(1, 0)),  # 16 x 8
             nn.ReLU(),
-            nn.Conv2d(channels, 2 * channels, kernel_size=4, stride=(2, 1), padding=(1, 0)),  # 8 x 5
+            nn.Conv2d(
+                channels, 2 * channels, kernel_size=4, stride=(2, 1), padding=(1, 0)
+            ),  # 8 x 5
             nn.ReLU(),
             nn.Conv2d(2 * channels, 6 * channels, kernel_size=(HEIGHT // 4, 5)),  # 1 x 1
             nn.ReLU(),
@@ -55,5 +70,51 @@ class SimpleNet(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 1, 32, W) images to (B, L, 27) energies. Bad images raise, see :func:`check_images`."""
-        return self.layers(check_images(images)).squeeze(2).transpose(1, 2)
+        """(B, 1, 32, W) images to (B, L, 27) energies. Errors: see :func:`check_images`."""
+        if not (torch.jit.is_scripting() or torch.jit.is_tracing()):
+            check_images(images)
+        return self.layers(images).squeeze(2).transpose(1, 2)
+
+
+def to_model(model: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """Images where a network's weights are and of their type; as they are for one without."""
+    weights = [*model.parameters(), *model.buffers()] if isinstance(model, nn.Module) else []
+    like = next((weight for weight in weights if weight.dtype in FLOATS), None)
+    return images if like is None else images.to(like.device, like.dtype)
+
+
+@contextmanager
+def in_mode(model: Callable[[Tensor], Tensor], training: bool) -> Iterator[None]:
+    """Hold a network in training or evaluation mode, then put back each module as it was.
+
+    A network that is to train and is in training mode already is left alone: modules in it that
+    are frozen stay so. What has no modes (functions, frozen and exported programs) is used as it
+    is.
+    """
+    modules = list(model.modules()) if isinstance(model, nn.Module) else []
+    modes = [(module, module.training) for module in modules if hasattr(module, "training")]
+    if not modes or (training and modes[0][1]):
+        yield
+        return
+    whole = modes[0][0]
+    with suppress(NotImplementedError):  # exported
+        whole.train(training)
+    try:
+        yield
+    finally:
+        with suppress(NotImplementedError):
+            whole.train(modes[0][1])  # a module may do more here than set its flag
+        for module, mode in modes:
+            module.training = mode
+
+
+def lowest_class(energies: Tensor) -> Tensor:
+    """(..., C) energies to (...) the class of the lowest.
+
+    Raises:
+        ValueError: no lowest one, because of NaN or because all are inf.
+    """
+    lowest, classes = energies.min(-1)
+    if not (lowest < math.inf).all():
+        raise ValueError("expected energies with a lowest class, got NaN or nothing but inf")
+    return classes

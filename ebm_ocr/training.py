@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import inspect
 import math
+import sys
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import NamedTuple
+import warnings
+from collections.abc import Callable, Iterable, Sequence, Sized
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
-from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
@@ -20,14 +23,25 @@ from .alignment import Separators, free_energy, viterbi
 from .alphabet import indices_to_str
 from .criteria import normalise
 from .decoding import greedy_decode, most_offending, word_energy
-from .network import SimpleNet
+from .network import SimpleNet, in_mode, lowest_class, to_model
 from .paths import build_ce_matrix, path_cross_entropy
+from .validation import as_beta, real_number, truth, whole_number, widen
 from .words import Batch, SimpleWordsDataset, collate_fn
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Every hyperparameter of :func:`train_from_scratch`."""
+    """Every hyperparameter of :func:`train_from_scratch`.
+
+    As plain data, which a checkpoint may hold (``torch.load`` refuses classes):
+
+    >>> from dataclasses import asdict
+    >>> TrainConfig(**asdict(TrainConfig(words=100))).words
+    100
+
+    Raises:
+        TypeError, ValueError: numbers that are not whole or below 1, flags that are no bool.
+    """
 
     words: int = 2500
     min_length: int = 2
@@ -37,23 +51,45 @@ class TrainConfig:
     epochs: int = 20
     batch_size: int = 32
     learning_rate: float = 4e-3
-    """Peak of the one-cycle schedule (Smith & Topin 2018), which rises to it and falls to nearly zero."""
+    """Peak of the one-cycle schedule (Smith & Topin 2018); it ends at nearly 0."""
     channels: int = 16
+
+    def __post_init__(self) -> None:
+        checks: dict[str, Callable[[str, Any], object]]
+        checks = {"int": partial(whole_number, least=1), "bool": truth, "float": real_number}
+        for field in fields(self):
+            value = checks[str(field.type)](field.name, getattr(self, field.name))
+            object.__setattr__(self, field.name, value)  # frozen, and numpy's numbers become plain
 
 
 class History(NamedTuple):
-    """One entry a pass over the data."""
+    """One entry a pass over the data.
+
+    As plain data, which a checkpoint may hold (``torch.load`` refuses classes):
+
+    >>> History(**History([0.5], [1.0], [2.0], [3.0], [4.0])._asdict()).loss
+    [0.5]
+    """
 
     loss: list[float]
     """Mean training loss of a sample."""
     accuracy: list[float]
     """Fraction of samples read right, while training."""
     free_energy: list[float]
-    """Mean free energy of the right answer: its energy on the best path, or in :func:`train` at its beta."""
+    """Mean free energy of the right answer: of its best path, or in :func:`train` at its beta."""
     gap: list[float]
-    """How far the most offending answer lies above that, on average; NaN where a loop does not look for it."""
+    """How far the most offending answer lies above that, on average; NaN where no loop looks."""
     seconds: list[float]
     """Time since the start."""
+
+
+class Setup(NamedTuple):
+    """What a training starts from, see :func:`prepare`."""
+
+    model: SimpleNet
+    loader: DataLoader
+    optimizer: Adam
+    schedule: OneCycleLR
 
 
 class Step(NamedTuple):
@@ -71,22 +107,41 @@ def train_model(
     dataloader: Iterable[tuple[Tensor, Tensor]],
     criterion: Callable[[Tensor, Tensor], Tensor],
     optimizer: Optimizer,
+    *,
+    schedule: LRScheduler | None = None,
+    history: History | None = None,
 ) -> History:
     """Train on images of one letter each, batched by ``simple_collate_fn``.
 
+    All loops are alike. The network trains where its weights are, in their type, in training mode
+    (modules in it that are in evaluation mode stay so, unless the whole network is); afterwards its
+    mode is as before.
+
     Args:
+        epochs: passes over the data, 0 or more.
         criterion: (B, C) energies and (B,) classes to a scalar, such as ``cross_entropy``.
+        schedule: of the learning rate, stepped after each step of the optimizer.
+        history: where to write an entry after each pass, so that a training that is interrupted
+            keeps what it has and one that is resumed goes on; default a new one.
+
+    Raises:
+        TypeError: an optimizer or schedule whose ``step()`` needs something (LBFGS, plateaus);
+            batches that are not those of the collate function.
+        ValueError: an optimizer of no weight that trains, a schedule of another optimizer or with
+            too few steps left, no batch; and in a pass that is named, a loss, energies or weights
+            that are NaN, a loss that does not depend on the weights.
     """
 
     def step(batch: tuple[Tensor, Tensor]) -> Step:
-        images, targets = (tensor.to(_device(model)) for tensor in batch)
+        images, targets = _bring(model, batch, 2)
         energies = model(images)[:, 0]
+        read = lowest_class(energies.detach())
         loss = criterion(energies, targets)
         right = energies.gather(1, targets[:, None])[:, 0]
         others = energies.scatter(1, targets[:, None], math.inf).amin(1)
-        return Step(loss.expand(len(targets)), energies.argmin(1) == targets, right, others - right)
+        return Step(loss.expand(len(targets)), read == targets, right, others - right)
 
-    return _fit(model, epochs, dataloader, optimizer, step)
+    return _fit(model, epochs, dataloader, optimizer, step, schedule, history)
 
 
 def train_ebm_model(
@@ -95,22 +150,27 @@ def train_ebm_model(
     train_loader: Iterable[Batch],
     criterion: Callable[[Tensor, Tensor], Tensor],
     optimizer: Optimizer,
+    *,
+    schedule: LRScheduler | None = None,
+    history: History | None = None,
 ) -> History:
-    """Train on words batched by ``collate_fn``: the best path says which symbol each window shows, then learn that.
+    """Train on words batched by ``collate_fn``: learn what the best path says that windows show.
 
     Args:
-        criterion: (B, L, T) cross-entropies and (B, L) target indices of the lowest-energy paths to (B,) losses:
-            ``path_cross_entropy``.
+        criterion: (B, L, T) cross-entropies and (B, L) target indices of the lowest-energy paths
+            to (B,) losses: ``path_cross_entropy``.
+
+    Args and errors otherwise: see :func:`train_model`.
     """
 
     def step(batch: Batch) -> Step:
-        images, targets, window_lengths, target_lengths = (tensor.to(_device(model)) for tensor in batch)
+        images, targets, window_lengths, target_lengths = _bring(model, batch, 4)
         energies = model(images)
         best = viterbi(energies.detach(), targets, window_lengths, target_lengths)
         losses = criterion(build_ce_matrix(energies, targets), best.path)
         return Step(losses, _read_right(energies, batch), best.free_energy)
 
-    return _fit(model, num_epochs, train_loader, optimizer, step)
+    return _fit(model, num_epochs, train_loader, optimizer, step, schedule, history)
 
 
 def train_gtn_model(
@@ -119,21 +179,27 @@ def train_gtn_model(
     train_loader: Iterable[Batch],
     criterion: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor],
     optimizer: Optimizer,
+    *,
+    schedule: LRScheduler | None = None,
+    history: History | None = None,
 ) -> History:
     """Train on words batched by ``collate_fn``: every path counts, by its probability.
 
     Args:
-        criterion: (B, L, C) energies, targets, window and target lengths to (B,) losses: ``forward_loss``.
+        criterion: (B, L, C) energies, targets, window and target lengths to (B,) losses:
+            ``forward_loss``.
+
+    Args and errors otherwise: see :func:`train_model`.
     """
 
     def step(batch: Batch) -> Step:
-        images, targets, window_lengths, target_lengths = (tensor.to(_device(model)) for tensor in batch)
+        images, targets, window_lengths, target_lengths = _bring(model, batch, 4)
         energies = model(images)
         losses = criterion(energies, targets, window_lengths, target_lengths)
         best = free_energy(energies.detach(), targets, window_lengths, target_lengths)
         return Step(losses, _read_right(energies, batch), best)
 
-    return _fit(model, num_epochs, train_loader, optimizer, step)
+    return _fit(model, num_epochs, train_loader, optimizer, step, schedule, history)
 
 
 def train(
@@ -146,104 +212,246 @@ def train(
     beta: float = math.inf,
     separators: Separators = "required",
     normalised: bool = False,
+    schedule: LRScheduler | None = None,
+    history: History | None = None,
 ) -> History:
-    """Train on words batched by ``collate_fn`` with a loss of energies: words are the answers, their paths are latent.
+    """Train on words batched by ``collate_fn`` with a loss of energies of whole words.
 
-    A word counts as read if every other word has a best path of more energy, see :func:`ebm_ocr.best_word`.
+    Words are the answers, their paths are latent. A word counts as read if every other word has a
+    best path of more energy, see :func:`ebm_ocr.best_word`.
 
     Args:
-        loss: gives (B,) from those of these that its parameters name, each (B,): ``good``, the free energy of the
-            right word; ``bad``, that of the most offending one, see :func:`ebm_ocr.most_offending`; ``lowest``, the
-            lower of both; ``log_partition``, over all words; and the number ``beta``. Every loss of
-            :mod:`ebm_ocr.losses` is one; ``functools.partial(hinge_loss, margin=10.0)`` sets an option.
-        beta: inverse temperature in (0, inf] of the free energies. The most offending word is the one that is so at
-            inf: at a low beta another may have a lower free energy, by many paths that are each worse.
+        loss: gives (B,) from those of these that its parameters name, each (B,): ``good``, the free
+            energy of the right word; ``bad``, that of the most offending one, see
+            :func:`ebm_ocr.most_offending`; ``lowest``, the lower of both; ``log_partition``, over
+            all words; and the number ``beta``. Every loss of :mod:`ebm_ocr.losses` is one;
+            ``functools.partial(hinge_loss, margin=10.0)`` sets an option.
+        beta: inverse temperature in (0, inf] of the free energies. The most offending word is the
+            one that is so at inf: at a low beta another may have a lower free energy, by many paths
+            that are each worse.
         separators: "required" or "optional", see :func:`ebm_ocr.free_energy`.
-        normalised: make each window's energies log-probabilities first, see :func:`ebm_ocr.normalise`.
+        normalised: make each window's energies log-probabilities first, see
+            :func:`ebm_ocr.normalise`.
 
     Raises:
-        ValueError: a loss with other parameters; ``log_partition`` at infinite beta.
+        TypeError: a loss whose parameters have no names, as one that is scripted.
+        ValueError: a loss with other parameters, or with none of these; ``log_partition`` at
+            infinite beta.
+
+    Args and errors otherwise: see :func:`train_model`.
     """
     offers = ("good", "bad", "lowest", "log_partition", "beta")
-    signature = inspect.signature(loss.forward if isinstance(loss, nn.Module) else loss)
+    try:
+        signature = inspect.signature(loss.forward if isinstance(loss, nn.Module) else loss)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"expected a loss as a Python function or module: {error}") from None
     given = set(getattr(loss, "keywords", {}))  # by functools.partial
     asked = set(signature.parameters) & set(offers) - given
-    if any(p.name not in offers and p.default is p.empty for p in signature.parameters.values()):
+    if not asked or not set(_needed(signature)) <= set(offers):
         raise ValueError(f"expected a loss of {', '.join(offers)}, got one of {signature}")
+    beta = as_beta(beta)
     if "log_partition" in asked and not beta < math.inf:
         raise ValueError(f"expected a finite beta for a loss of log_partition, got {beta}")
 
     def step(batch: Batch) -> Step:
-        images, targets, window_lengths, target_lengths = (tensor.to(_device(model)) for tensor in batch)
+        images, targets, window_lengths, target_lengths = _bring(model, batch, 4)
         energies = normalise(model(images)) if normalised else model(images)
         where = targets, window_lengths, target_lengths
         offending = most_offending(energies, _texts(batch), window_lengths, separators)
         good = free_energy(energies, *where, beta, separators)
-        bad = word_energy(energies, [reading.text for reading in offending], window_lengths, beta, separators)
+        bad = word_energy(
+            energies, [reading.text for reading in offending], window_lengths, beta, separators
+        )
         terms = {"good": good, "bad": bad, "lowest": torch.minimum(good, bad), "beta": beta}
         if "log_partition" in asked:
-            terms["log_partition"] = -beta * free_energy(energies, None, window_lengths, None, beta, separators)
+            terms["log_partition"] = -beta * free_energy(
+                energies, None, window_lengths, None, beta, separators
+            )
         best = free_energy(energies.detach(), *where, separators=separators)
         correct = best < best.new_tensor([reading.energy for reading in offending])
         return Step(loss(**{name: terms[name] for name in asked}), correct, good, bad - good)
 
-    return _fit(model, num_epochs, train_loader, optimizer, step)
+    return _fit(model, num_epochs, train_loader, optimizer, step, schedule, history)
 
 
-def train_from_scratch(seed: int = 0, config: TrainConfig = TrainConfig()) -> tuple[SimpleNet, History]:
+def train_from_scratch(
+    seed: int = 0, config: TrainConfig = TrainConfig()
+) -> tuple[SimpleNet, History]:
     """Train a reader with the assigned loss: path cross-entropy, no single letters first.
 
-    The seed decides words, shuffling and initial weights; torch's global generator is left as it was.
+    The seed decides words, shuffling and initial weights; torch's global generator is left as it
+    was.
+
+    Returns:
+        The network, in evaluation mode, and its history.
 
     Raises:
+        TypeError: a seed that is no whole number.
         ValueError: a seed outside 0..9,999; those above are kept for test words.
     """
-    model, loader, optimizer = prepare(seed, config)
-    return model, train_ebm_model(model, config.epochs, loader, path_cross_entropy, optimizer)
+    model, loader, optimizer, schedule = prepare(seed, config)
+    history = train_ebm_model(
+        model, config.epochs, loader, path_cross_entropy, optimizer, schedule=schedule
+    )
+    return model.eval(), history
 
 
-def prepare(seed: int, config: TrainConfig) -> tuple[SimpleNet, DataLoader, Adam]:
-    """A new network, its training words in batches, and its optimizer, all decided by the seed."""
-    if not 0 <= seed < 10_000:
-        raise ValueError(f"expected a training seed in 0..9999, got {seed}")
+def prepare(seed: int, config: TrainConfig) -> Setup:
+    """A new network, its words in batches, its optimizer and schedule, all decided by the seed.
+
+    The optimizer waits at the low rate where the schedule begins, so hand both to the loop.
+
+    A training that is to go on later as if unbroken has five states, all plain data for
+    ``torch.save``: the ``state_dict()`` of model, optimizer and schedule, the order of the words in
+    ``loader.generator.get_state()``, and ``history._asdict()``. Set them in a new ``prepare`` of
+    the same seed and config.
+    """
+    seed = whole_number("a training seed", seed, 0, 9_999)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = SimpleNet(config.channels)
     words = SimpleWordsDataset(
-        config.max_length, config.words, config.jitter, config.noise, min_length=config.min_length, seed=seed
+        config.max_length,
+        config.words,
+        config.jitter,
+        config.noise,
+        min_length=config.min_length,
+        seed=seed,
     )
     order = torch.Generator().manual_seed(seed)
-    loader = DataLoader(words, config.batch_size, shuffle=True, collate_fn=collate_fn, generator=order)
+    loader = DataLoader(
+        words, config.batch_size, shuffle=True, collate_fn=collate_fn, generator=order
+    )
     optimizer = Adam(model.parameters(), config.learning_rate)
-    schedule = OneCycleLR(optimizer, config.learning_rate, epochs=config.epochs, steps_per_epoch=len(loader))
-    optimizer.register_step_post_hook(lambda *_: schedule.step())
-    return model, loader, optimizer
+    schedule = OneCycleLR(
+        optimizer, config.learning_rate, epochs=config.epochs, steps_per_epoch=len(loader)
+    )
+    return Setup(model, loader, optimizer, schedule)
 
 
-def _fit(model: nn.Module, epochs: int, loader: Iterable, optimizer: Optimizer, step: Callable[..., Step]) -> History:
+def _fit(
+    model: nn.Module,
+    epochs: int,
+    loader: Iterable,
+    optimizer: Optimizer,
+    step: Callable[..., Step],
+    schedule: LRScheduler | None,
+    history: History | None,
+) -> History:
     """The loop that all trainings share: mean loss down, progress shown, history kept."""
-    history = History([], [], [], [], [])
-    model.train()
-    start = time.perf_counter()
-    progress = tqdm(range(epochs), desc="training", unit="pass", mininterval=5)
-    for _ in progress:
-        steps = []
-        for batch in loader:
-            result = step(batch)
-            if result.losses.shape != result.correct.shape:
-                expected, got = tuple(result.correct.shape), tuple(result.losses.shape)
-                raise ValueError(f"expected the criterion to return one loss a word (B,) = {expected}, got {got}")
-            optimizer.zero_grad()
-            result.losses.mean().backward()
-            optimizer.step()
-            steps.append(Step(*(value.detach().double() for value in result)))
-        if not steps:
-            raise ValueError("expected a loader with at least one batch, got none")
-        for values, kept in zip(zip(*steps), history):
-            kept.append(torch.cat(values).mean().item())
-        history.seconds.append(time.perf_counter() - start)
-        progress.set_postfix(loss=f"{history.loss[-1]:.3g}", accuracy=f"{history.accuracy[-1]:.1%}")
+    epochs = whole_number("epochs", epochs, 0)
+    _check_optimizer(model, optimizer)
+    if schedule is not None:
+        _check_schedule(schedule, optimizer, epochs, loader)
+    history = History([], [], [], [], []) if history is None else history
+    if not isinstance(history, History):
+        raise TypeError(f"expected a History, got {type(history).__name__}")
+    passes_before = len(history.loss)
+    start = time.perf_counter() - (history.seconds[-1] if passes_before else 0)
+    quiet = sys.stderr is None or getattr(sys.stderr, "closed", False)  # no console
+    progress = tqdm(range(epochs), desc="training", unit="pass", mininterval=5, disable=quiet)
+    with in_mode(model, training=True), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Seems like `optimizer.step")  # of schedules copied
+        for epoch in progress:
+            steps: list[Step] = []
+            for batch in loader:
+                try:
+                    steps.append(_descend(step(batch), optimizer))
+                except ValueError as error:
+                    place = f"pass {passes_before + epoch + 1}, step {len(steps) + 1}"
+                    raise ValueError(f"{place}: {error}") from error
+                if schedule is not None:
+                    schedule.step()
+            if not steps:
+                raise ValueError("expected a loader with at least one batch, got none")
+            if any(weights.isnan().any() for weights in model.parameters()):
+                raise ValueError(f"pass {passes_before + epoch + 1}: weights became NaN")
+            for values, kept in zip(zip(*steps), history):
+                kept.append(torch.cat(values).mean().item())
+            history.seconds.append(time.perf_counter() - start)
+            progress.set_postfix(
+                loss=f"{history.loss[-1]:.3g}", accuracy=f"{history.accuracy[-1]:.1%}"
+            )
     return history
+
+
+def _descend(result: Step, optimizer: Optimizer) -> Step:
+    """One step down the mean loss; what the batch showed, ready to be averaged."""
+    if result.losses.shape != result.correct.shape:
+        expected, got = tuple(result.correct.shape), tuple(result.losses.shape)
+        raise ValueError(
+            f"expected the criterion to return one loss a word (B,) = {expected}, got {got}"
+        )
+    if not result.losses.requires_grad:
+        raise ValueError("expected a loss that depends on the weights, got one without a gradient")
+    if result.losses.isnan().any():
+        raise ValueError("expected a loss, got NaN")
+    optimizer.zero_grad()
+    result.losses.mean().backward()
+    optimizer.step()
+    return Step(*(widen(value.detach()) for value in result))
+
+
+def _check_optimizer(model: nn.Module, optimizer: Optimizer) -> None:
+    """Refuse an optimizer that these loops cannot use, or that would train nothing."""
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"expected a torch optimizer, got {type(optimizer).__name__}")
+    _check_step("optimizer", optimizer)
+    trained = {id(weights) for weights in model.parameters() if weights.requires_grad}
+    held = {id(weights) for group in optimizer.param_groups for weights in group["params"]}
+    if not trained & held:
+        raise ValueError(
+            "expected an optimizer that holds weights of the network, not all frozen, got "
+            + ("another's" if trained else "a network whose weights are all frozen")
+        )
+
+
+def _check_schedule(
+    schedule: LRScheduler, optimizer: Optimizer, epochs: int, loader: Iterable
+) -> None:
+    """Refuse a schedule that would do nothing, or end before the training."""
+    if not isinstance(schedule, LRScheduler):
+        raise TypeError(f"expected a schedule of torch.optim, got {type(schedule).__name__}")
+    _check_step("schedule", schedule)
+    if getattr(schedule, "optimizer", optimizer) is not optimizer:
+        raise ValueError("expected a schedule of this optimizer, got another's")
+    if hasattr(schedule, "total_steps") and isinstance(loader, Sized):
+        left, needed = schedule.total_steps - schedule.last_epoch, epochs * len(loader)
+        if needed > left:
+            raise ValueError(
+                f"expected at most the {left} steps that the schedule has left, got {needed}, "
+                f"{len(loader)} a pass"
+            )
+
+
+def _check_step(name: str, stepper: Optimizer | LRScheduler) -> None:
+    """Refuse what asks for more at each step than the loops have."""
+    kind = type(stepper)  # a schedule wraps its optimizer's own step
+    needed = _needed(inspect.signature(kind.step))[1:]
+    if needed:
+        raise TypeError(
+            f"expected step() of the {name} to need nothing, {kind.__name__} needs {needed}"
+        )
+
+
+def _needed(signature: inspect.Signature) -> list[str]:
+    """The parameters without which a function cannot be called."""
+    optional = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
+    return [
+        parameter.name
+        for parameter in signature.parameters.values()
+        if parameter.default is parameter.empty and parameter.kind not in optional
+    ]
+
+
+def _bring(model: nn.Module, batch: Sequence[Tensor], size: int) -> tuple[Tensor, ...]:
+    """The tensors of a batch where the network is, the images in its type."""
+    if not isinstance(batch, Sequence) or not all(isinstance(part, Tensor) for part in batch):
+        raise TypeError(f"expected batches of {size} tensors, made by a collate function of words")
+    if len(batch) != size:
+        raise ValueError(f"expected batches of {size} tensors, got {len(batch)}")
+    images = to_model(model, batch[0])
+    return images, *(part.to(images.device) for part in batch[1:])
 
 
 def _read_right(energies: Tensor, batch: Batch) -> Tensor:
@@ -256,8 +464,3 @@ def _texts(batch: Batch) -> list[str]:
     """The words of a batch."""
     lengths = batch.target_lengths.tolist()
     return [indices_to_str(target[:length]) for target, length in zip(batch.targets, lengths)]
-
-
-def _device(model: nn.Module) -> torch.device:
-    """Where the network's parameters are."""
-    return next(model.parameters()).device

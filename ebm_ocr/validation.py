@@ -203,3 +203,10 @@ def narrow(values: Tensor, like: Tensor, dtype: torch.dtype | None = None) -> Te
 def _kind(value: object) -> str:
     """What a value is, for an error message."""
     return str(value.dtype) if isinstance(value, Tensor) else type(value).__name__
+
+
+def truth(name: str, value: Any) -> bool:
+    """True or False, Python's or numpy's: 0.3 is no yes."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"expected {name} True or False, got {_kind(value)}: {value!r}")
+    return bool(value)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -14,10 +15,11 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn.functional import pad
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 from torchvision.transforms.v2 import functional as transforms
 
 from .alphabet import LETTERS, check_word, spell
+from .validation import check_floats, real_number, truth, whole_number
 from .windows import HEIGHT, WINDOW, count_windows
 
 LETTER_WIDTH = 18
@@ -46,63 +48,123 @@ def default_font() -> Path:
     return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSansMono.ttf"
 
 
-@lru_cache(maxsize=64)
-def load_font(path: str, size: int = 20) -> ImageFont.FreeTypeFont:
-    """Open a TrueType or OpenType font.
+class Font(ImageFont.FreeTypeFont):
+    """A TrueType or OpenType font with the ink of the words that it has drawn.
+
+    The file is read once: what happens to it later changes nothing, and a pickled font needs none.
+    Setting a variation of a variable font changes all words drawn from then on.
 
     Args:
         path: the .ttf, .otf or .ttc file.
         size: em size in pixels.
+        face: which of the fonts in a .ttc.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a font, or a size that is not positive.
+        TypeError: a size or face that is no whole number.
+        ValueError: not a font, no such size or face, or one that lacks some of the letters.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"expected a TrueType or OpenType font file, found none at {path!r}")
-    if size <= 0:
-        raise ValueError(f"expected a positive font size in pixels, got {size}")
-    try:
-        return ImageFont.truetype(path, size)
-    except OSError as error:
-        raise ValueError(f"expected a TrueType or OpenType font, could not read {path!r}: {error}") from error
 
+    def __init__(self, path: str | os.PathLike[str], size: int = 20, face: int = 0) -> None:
+        file = Path(path).absolute()
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"expected a TrueType or OpenType font file, found none at {str(file)!r}"
+            )
+        size, face = whole_number("font_size", size, 1), whole_number("face", face, 0)
+        try:
+            self._open(str(file), file.read_bytes(), size, face)
+        except (OSError, OverflowError) as error:
+            raise ValueError(
+                f"expected a TrueType or OpenType font, could not read face {face} of "
+                f"{str(file)!r} at {size} px: {error}"
+            ) from error
+        nothing = self._look("\uffff")  # no character, so the box that stands for what is missing
+        lacking = [letter for letter in LETTERS if self._look(letter) in (nothing, None)]
+        if lacking:
+            raise ValueError(
+                f"expected a font with the letters a..z, {str(file)!r} lacks {''.join(lacking)!r}"
+            )
 
-@lru_cache(maxsize=4096)  # a training renders the same words in every pass
-def _ink(text: str, font: ImageFont.FreeTypeFont) -> Image.Image:
-    """The word as a picture ``HEIGHT`` px high and as wide as its ink reaches, the line's box centred vertically."""
-    ascent, descent = font.getmetrics()
-    left, _, right, _ = font.getbbox(text)
-    margin = HEIGHT  # room to see what would fall outside
-    canvas = Image.new("L", (int(right - left) + 2 * margin, 3 * HEIGHT))
-    baseline = margin + (HEIGHT - ascent - descent) // 2
-    ImageDraw.Draw(canvas).text((margin - min(0, int(left)), baseline), text, fill=255, font=font)
-    box = canvas.getbbox()
-    if box is None:
-        raise ValueError(f"expected a font with the letters of {text!r}, this one draws nothing")
-    if box[1] < margin or box[3] > margin + HEIGHT:
-        raise ValueError(f"expected {text!r} to be at most {HEIGHT} px high, a font of {font.size} px needs more")
-    return canvas.crop((margin, margin, box[2], margin + HEIGHT))
+    def _open(self, path: str, data: bytes, size: int, face: int) -> None:
+        super().__init__(BytesIO(data), size, face)
+        self.path = path
+        self.variation: tuple[str, Any] | None = None
+        # letters stay apart, each has windows of its own; without raqm there are no ligatures
+        raqm = self.layout_engine == ImageFont.Layout.RAQM
+        self.features = ["-liga", "-clig", "-calt"] if raqm else None
+        self.ink = lru_cache(maxsize=4096)(self._ink)  # a training draws its words in every pass
+
+    def __getstate__(self) -> list[Any]:
+        return [self.path, self.font_bytes, self.size, self.index, self.variation]
+
+    def __setstate__(self, state: list[Any]) -> None:
+        self._open(*state[:-1])
+        if state[-1] is not None:
+            how, value = state[-1]
+            getattr(self, how)(value)
+
+    def set_variation_by_axes(self, axes: list[float]) -> None:
+        """Set the design axes, in the order of ``get_variation_axes()``."""
+        super().set_variation_by_axes(axes)
+        self.variation = "set_variation_by_axes", [*axes]
+        self.ink.cache_clear()
+
+    def set_variation_by_name(self, name: str | bytes) -> None:
+        """Set a named style, one of ``get_variation_names()``."""
+        super().set_variation_by_name(name)
+        self.variation = "set_variation_by_name", name
+        self.ink.cache_clear()
+
+    def _look(self, letter: str) -> tuple[tuple[int, int], bytes] | None:
+        """Size and pixels of a letter; None if it has no ink."""
+        mask = self.getmask(letter)
+        pixels = bytes(mask)
+        return (mask.size, pixels) if any(pixels) else None
+
+    def _ink(self, text: str) -> Image.Image:
+        """``HEIGHT`` px high, as wide as the ink reaches, the line's box centred vertically."""
+        ascent, descent = self.getmetrics()
+        left, _, right, _ = self.getbbox(text, features=self.features)
+        margin = HEIGHT  # room to see what would fall outside
+        canvas = Image.new("L", (int(right - left) + 2 * margin, 3 * HEIGHT))
+        place = margin - min(0, int(left)), margin + (HEIGHT - ascent - descent) // 2
+        ImageDraw.Draw(canvas).text(place, text, fill=255, font=self, features=self.features)
+        box = canvas.getbbox()
+        if box is None:
+            raise ValueError(f"expected a font that draws {text!r}, this one leaves no ink")
+        if box[1] < margin or box[3] > margin + HEIGHT:
+            raise ValueError(
+                f"expected {text!r} to be at most {HEIGHT} px high, "
+                f"a font of {self.size} px needs more"
+            )
+        return canvas.crop((margin, margin, box[2], margin + HEIGHT))
 
 
 class SimpleWordsDataset(Dataset[Sample]):
     """Images of random words.
 
-    Item ``i`` depends on the seed and on ``i`` alone, so every pass, shuffle and DataLoader worker sees the same data.
+    Item ``i`` depends on the seed and on ``i`` alone, so every pass, shuffle and DataLoader worker
+    sees the same data.
 
     Args:
-        max_length: number of letters, exactly, unless ``min_length`` says that words may be shorter.
+        max_length: number of letters, exactly, unless ``min_length`` says that words may be
+            shorter.
         len: number of words.
         jitter: shift each word right by 0..7 px (less where it would leave the image).
         noise: set each pixel to ink with probability 0.1.
-        min_length: lengths are drawn evenly from ``min_length..max_length``; default ``max_length``.
-        doubled: fraction of the words (the first ones) in which a random letter stands twice in a row for certain.
+        min_length: lengths are drawn evenly from ``min_length..max_length``; default
+            ``max_length``.
+        doubled: fraction of the words (the first ones) in which a random letter stands twice in a
+            row for certain.
         seed: default: drawn from torch's global generator, so two datasets differ.
-        font: path of a TrueType or OpenType font; default DejaVu Sans Mono.
+        font: path of a TrueType or OpenType font; default DejaVu Sans Mono. See :class:`Font`.
         font_size: em size in pixels.
+        face: which of the fonts in a .ttc.
 
     Raises:
-        ValueError: lengths or numbers out of range.
+        TypeError: numbers that are not whole, ``jitter`` or ``noise`` that are not bool.
+        ValueError: numbers out of range, or a font that lacks letters.
         FileNotFoundError: no such font.
     """
 
@@ -118,27 +180,34 @@ class SimpleWordsDataset(Dataset[Sample]):
         seed: int | None = None,
         font: str | os.PathLike[str] | None = None,
         font_size: int = 20,
+        face: int = 0,
     ) -> None:
-        self.max_length = max_length
-        self.min_length = max_length if min_length is None else min_length
+        self.max_length = whole_number("max_length", max_length)
+        self.min_length = whole_number(
+            "min_length", self.max_length if min_length is None else min_length
+        )
         if not 1 <= self.min_length <= self.max_length:
-            raise ValueError(f"expected 1 <= min_length <= max_length, got {self.min_length} and {self.max_length}")
-        if len < 1 or not 0 <= doubled <= 1:
-            raise ValueError(f"expected len >= 1 and doubled in [0, 1], got {len} and {doubled}")
+            raise ValueError(
+                "expected 1 <= min_length <= max_length, "
+                f"got {self.min_length} and {self.max_length}"
+            )
+        self.len = whole_number("len", len, 1)
+        self.jitter, self.noise = truth("jitter", jitter), truth("noise", noise)
+        self.doubled = real_number("doubled", doubled)
+        if not 0 <= self.doubled <= 1:
+            raise ValueError(f"expected doubled in [0, 1], got {doubled}")
         if doubled and self.min_length < 2:
             raise ValueError("expected min_length >= 2 for doubled letters, got 1")
-        self.len = len
-        self.jitter = jitter
-        self.noise = noise
-        self.doubled = doubled
-        self.seed = int(torch.randint(2**31, ())) if seed is None else seed
-        self.font = load_font(os.fspath(default_font() if font is None else font), font_size)
-        self._rng = np.random.default_rng(self.seed)
+        self.seed = int(torch.randint(2**31, ())) if seed is None else whole_number("seed", seed, 0)
+        self.font = Font(default_font() if font is None else font, font_size, face)
+        self._anew = np.random.default_rng(self.seed)
+        self._worker: int | None = None
 
     def __len__(self) -> int:
         return self.len
 
     def __getitem__(self, index: int) -> Sample:
+        index = whole_number("an index (for several see torch.utils.data.Subset)", index)
         if not -self.len <= index < self.len:
             raise IndexError(f"expected an index below {self.len}, got {index}")
         index %= self.len
@@ -146,41 +215,57 @@ class SimpleWordsDataset(Dataset[Sample]):
         text = self._random_word(rng, doubled=index < self.doubled * self.len)
         return self._draw(text, None, self.jitter, self.noise, rng), text
 
-    def draw_text(self, text: str, length: int | None = None, jitter: bool = False, noise: bool = False) -> Tensor:
+    def draw_text(
+        self, text: str, length: int | None = None, jitter: bool = False, noise: bool = False
+    ) -> Tensor:
         """Render any word in this dataset's font.
 
         Args:
             text: letters a..z.
             length: width in pixels, default 18 a letter (more in a font that needs more).
-            jitter, noise: as for the dataset; drawn anew on every call.
+            jitter, noise: as for the dataset; drawn anew on every call, in each loader worker
+                apart.
 
         Returns:
             (32, length) float32 in [0, 1], ink is 1.
 
         Raises:
-            TypeError, ValueError: not a word; or the word does not fit in ``length``, or leaves fewer windows than
-                the ``2 * len(text)`` symbols that must be aligned (a lone letter may have a single window: it is
-                classified, not aligned).
+            TypeError, ValueError: not a word; or the word does not fit in ``length``, or leaves
+                fewer windows than the ``2 * len(text)`` symbols that must be aligned (a lone letter
+                may have a single window: it is classified, not aligned).
         """
-        return self._draw(text, length, jitter, noise, self._rng)
+        jitter, noise = truth("jitter", jitter), truth("noise", noise)
+        worker = get_worker_info()
+        if worker is not None and worker.seed != self._worker:  # else all draw the same
+            self._worker = worker.seed
+            self._anew = np.random.default_rng((self.seed, worker.seed))
+        return self._draw(text, length, jitter, noise, self._anew)
 
-    def _draw(self, text: str, length: int | None, jitter: bool, noise: bool, rng: np.random.Generator) -> Tensor:
-        ink = _ink(check_word(text), self.font)
+    def _draw(
+        self, text: str, length: int | None, jitter: bool, noise: bool, rng: np.random.Generator
+    ) -> Tensor:
+        ink = self.font.ink(check_word(text))
         if length is None:
             length = max(LETTER_WIDTH * len(text), ink.width)
-        if length < max(ink.width, WINDOW):
-            raise ValueError(f"expected an image at least {max(ink.width, WINDOW)} px wide for {text!r}, got {length}")
+        length, least = whole_number("length", length), max(ink.width, WINDOW)
+        if length < least:
+            raise ValueError(
+                f"expected an image at least {least} px wide for {text!r}, got {length}"
+            )
         if len(text) > 1:
             check_windows(text, count_windows(length))
         image = Image.new("L", (length, HEIGHT))
-        image.paste(ink, (int(rng.integers(min(MAX_SHIFT, length - ink.width) + 1)) if jitter else 0, 0))
+        shift = rng.integers(min(MAX_SHIFT, length - ink.width) + 1) if jitter else 0
+        image.paste(ink, (int(shift), 0))
         pixels = transforms.to_dtype(transforms.pil_to_tensor(image)[0], torch.float32, scale=True)
         if noise:
             pixels[torch.from_numpy(rng.random(pixels.shape) < NOISE)] = 1.0
         return pixels
 
     def _random_word(self, rng: np.random.Generator, doubled: bool) -> str:
-        letters = rng.integers(len(LETTERS), size=rng.integers(self.min_length, self.max_length + 1))
+        letters = rng.integers(
+            len(LETTERS), size=rng.integers(self.min_length, self.max_length + 1)
+        )
         if doubled:
             place = rng.integers(1, len(letters))
             letters[place] = letters[place - 1]
@@ -188,44 +273,60 @@ class SimpleWordsDataset(Dataset[Sample]):
 
 
 def check_windows(text: str, windows: int) -> None:
-    """Raise ``ValueError`` if ``windows`` are too few to align the word's letters and separators with."""
+    """Raise ``ValueError`` if ``windows`` are too few to align letters and separators with."""
     if windows < 2 * len(text):
         raise ValueError(
-            f"{text!r} has {windows} windows, but its {2 * len(text)} symbols need one each: widen the image"
+            f"{text!r} has {windows} windows, but its {2 * len(text)} symbols need one each: "
+            "widen the image"
         )
 
 
-def simple_collate_fn(samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
+def simple_collate_fn(samples: Iterable[Sample]) -> tuple[Tensor, Tensor]:
     """Batch images of one letter each: (B, 1, 32, W) images and (B,) classes 0..25.
 
     Raises:
-        ValueError: no sample, or a text that is not one letter.
+        TypeError: images that are no float tensors.
+        ValueError: no sample, images that don't fit together, or a text that is not one letter.
     """
-    images, texts = _unzip(samples)
+    images, _, texts = _unzip(samples)
     for text in texts:
         if len(check_word(text)) != 1:
             raise ValueError(f"expected images of one letter, got {text!r}")
     return images, torch.tensor([LETTERS.index(text) for text in texts])
 
 
-def collate_fn(samples: Sequence[Sample]) -> Batch:
+def collate_fn(samples: Iterable[Sample]) -> Batch:
     """Batch words of different lengths, see :class:`Batch`.
 
     Raises:
-        ValueError: no sample, or a word with fewer windows than symbols: it could not be aligned.
+        TypeError: images that are no float tensors.
+        ValueError: no sample, images that don't fit together, or a word with fewer windows than
+            symbols: it could not be aligned.
     """
-    images, texts = _unzip(samples)
-    window_lengths = [count_windows(image.shape[-1]) for image, _ in samples]
-    for text, windows in zip(texts, window_lengths):
+    images, widths, texts = _unzip(samples)
+    window_lengths = count_windows(torch.tensor(widths))
+    for text, windows in zip(texts, window_lengths.tolist()):
         check_windows(check_word(text), windows)
     targets, target_lengths = spell(texts)
-    return Batch(images, targets, torch.tensor(window_lengths), target_lengths)
+    return Batch(images, targets, window_lengths, target_lengths)
 
 
-def _unzip(samples: Sequence[Sample]) -> tuple[Tensor, list[str]]:
-    """Images padded to the widest and stacked, and their texts."""
-    if not samples:
+def _unzip(samples: Iterable[Sample]) -> tuple[Tensor, list[int], list[str]]:
+    """Images padded to the widest and stacked, their widths before, and their texts."""
+    pairs = list(samples)
+    if not pairs:
         raise ValueError("expected at least one (image, text) sample, got none")
-    images, texts = zip(*samples)
-    width = max(image.shape[-1] for image in images)
-    return torch.stack([pad(image, (0, width - image.shape[-1])) for image in images])[:, None], list(texts)
+    for pair in pairs:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise TypeError(f"expected samples (image, text), got {type(pair).__name__}")
+        image = pair[0]
+        check_floats("images", image)
+        if image.dim() != 2 or image.shape[0] != HEIGHT:
+            raise ValueError(f"expected images ({HEIGHT}, W), got {tuple(image.shape)}")
+        if image.dtype != pairs[0][0].dtype:
+            raise TypeError(f"expected images of one type, got {pairs[0][0].dtype}, {image.dtype}")
+    images, texts = zip(*pairs)
+    widths = [image.shape[1] for image in images]
+    widest = max(widths)
+    stacked = torch.stack([pad(image, (0, widest - width)) for image, width in zip(images, widths)])
+    return stacked[:, None], widths, list(texts)

@@ -22,10 +22,10 @@ def test_student_finds_the_same_paths():
 
 
 def test_both_trainings_end_with_the_same_weights():
-    first, loader, optimizer = prepare(0, TINY)
-    loop_train(first, 1, loader, optimizer)
-    second, loader, optimizer = prepare(0, TINY)
-    train_ebm_model(second, 1, loader, path_cross_entropy, optimizer)
+    first, loader, optimizer, schedule = prepare(0, TINY)
+    loop_train(first, 1, loader, optimizer, schedule)
+    second, loader, optimizer, schedule = prepare(0, TINY)
+    train_ebm_model(second, 1, loader, path_cross_entropy, optimizer, schedule=schedule)
     for ours, theirs in zip(first.parameters(), second.parameters()):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-3)  # Adam magnifies rounding
 

@@ -72,9 +72,9 @@ def test_reliability_of_honest_probabilities_has_no_error():
 
 
 def test_reliability_refuses_no_bins_and_what_is_not_bool():
-    with pytest.raises(ValueError, match="at least one bin, got 0"):
+    with pytest.raises(ValueError, match="bins at least 1, got 0"):
         reliability(torch.rand(2), torch.tensor([True, False]), bins=0)
-    with pytest.raises(TypeError, match=r"expected bool .* got torch\.float32"):
+    with pytest.raises(TypeError, match=r"expected a bool .* got torch\.float32"):
         reliability(torch.rand(2), torch.rand(2))
 
 

@@ -11,11 +11,11 @@ import ebm_ocr
 
 PACKAGE = Path(ebm_ocr.__file__).parent
 ORDER = {
-    "alphabet": {"validation"},
-    "windows": set(),
-    "words": {"alphabet", "windows"},
-    "network": {"alphabet", "windows"},
     "validation": set(),
+    "alphabet": {"validation"},
+    "windows": {"validation"},
+    "words": {"alphabet", "validation", "windows"},
+    "network": {"alphabet", "validation", "windows"},
     "kernels": {"validation"},
     "graphs": {"alphabet", "kernels"},
     "paths": {"kernels", "validation"},
@@ -23,8 +23,17 @@ ORDER = {
     "criteria": {"alignment", "kernels", "validation"},
     "losses": set(),
     "decoding": {"alignment", "alphabet", "kernels", "validation"},
-    "training": {"alignment", "alphabet", "criteria", "decoding", "network", "paths", "words"},
-    "evaluation": {"decoding", "words"},
+    "training": {
+        "alignment",
+        "alphabet",
+        "criteria",
+        "decoding",
+        "network",
+        "paths",
+        "validation",
+        "words",
+    },
+    "evaluation": {"decoding", "network", "validation", "words"},
     "plots": {"alphabet", "windows", "graphs", "training"},
 }
 

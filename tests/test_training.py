@@ -38,9 +38,9 @@ def test_single_letters_are_learned_to_the_last():
     ("train", "criterion"), [(train_ebm_model, path_cross_entropy), (train_gtn_model, forward_loss)]
 )
 def test_words_lower_the_loss_and_history_has_an_entry_a_pass(train, criterion):
-    model, loader, optimizer = prepare(0, TINY)
+    model, loader, optimizer, schedule = prepare(0, TINY)
     before = [p.clone() for p in model.parameters()]
-    history = train(model, TINY.epochs, loader, criterion, optimizer)
+    history = train(model, TINY.epochs, loader, criterion, optimizer, schedule=schedule)
     assert [len(values) for values in history] == [2] * 5
     assert history.loss[1] < history.loss[0]
     assert 0 < history.seconds[0] < history.seconds[1]
@@ -49,7 +49,7 @@ def test_words_lower_the_loss_and_history_has_an_entry_a_pass(train, criterion):
 
 @pytest.mark.parametrize("train", [train_ebm_model, train_gtn_model])
 def test_criterion_of_another_shape_is_refused(train):
-    model, loader, optimizer = prepare(0, TINY)
+    model, loader, optimizer, _ = prepare(0, TINY)
     with pytest.raises(ValueError, match=r"\(B,\) = \(32,\), got \(\)"):
         train(model, 1, loader, lambda first, *_: first.sum(), optimizer)
 

@@ -42,8 +42,8 @@ LOSSES = {
 def small_run(name):
     """History and accuracy on fresh words; the same words, start and budget for each loss."""
     loss, options = LOSSES[name]
-    model, loader, optimizer = prepare(0, SMALL)
-    history = train(model, SMALL.epochs, loader, loss, optimizer, **options)
+    model, loader, optimizer, schedule = prepare(0, SMALL)
+    history = train(model, SMALL.epochs, loader, loss, optimizer, schedule=schedule, **options)
     words = SimpleWordsDataset(6, 200, jitter=True, min_length=2, seed=10_000)
     return history, get_word_accuracy(model, words, exact_decode)
 
@@ -144,13 +144,14 @@ def test_optional_separators_train_too(name):
     """The most offending word may be the empty one."""
     loss, options = LOSSES[name]
     config = TrainConfig(words=160, epochs=3)
-    model, loader, optimizer = prepare(0, config)
-    history = train(model, config.epochs, loader, loss, optimizer, separators="optional", **options)
+    model, loader, optimizer, schedule = prepare(0, config)
+    options = {**options, "schedule": schedule, "separators": "optional"}
+    history = train(model, config.epochs, loader, loss, optimizer, **options)
     assert all(math.isfinite(value) for values in history for value in values)
 
 
 def test_a_tie_is_not_read():
-    model, loader, _ = prepare(0, TrainConfig(words=32, epochs=1))
+    model, loader, *_ = prepare(0, TrainConfig(words=32, epochs=1))
     for parameter in model.parameters():
         torch.nn.init.zeros_(parameter)
     history = train(model, 1, loader, hinge_loss, SGD(model.parameters(), 0.0))
@@ -163,7 +164,7 @@ def test_options_of_the_loss_are_kept_and_modules_are_losses():
             return hinge_loss(good, bad, 3.0)
 
     def first_loss(loss):
-        model, loader, _ = prepare(0, TrainConfig(words=32, epochs=1))
+        model, loader, *_ = prepare(0, TrainConfig(words=32, epochs=1))
         return train(model, 1, loader, loss, SGD(model.parameters(), 0.0), beta=1.0).loss[0]
 
     assert first_loss(Sharp()) == pytest.approx(first_loss(functools.partial(hinge_loss, margin=3.0)))
@@ -172,19 +173,19 @@ def test_options_of_the_loss_are_kept_and_modules_are_losses():
 
 
 def test_loss_of_other_parameters_is_refused():
-    model, loader, optimizer = prepare(0, TrainConfig(words=32, epochs=1))
+    model, loader, optimizer, _ = prepare(0, TrainConfig(words=32, epochs=1))
     with pytest.raises(ValueError, match=r"good, bad, lowest, log_partition, beta, got one of \(right, wrong\)"):
         train(model, 1, loader, lambda right, wrong: right - wrong, optimizer)
 
 
 def test_log_partition_needs_a_finite_beta():
-    model, loader, optimizer = prepare(0, TrainConfig(words=32, epochs=1))
+    model, loader, optimizer, _ = prepare(0, TrainConfig(words=32, epochs=1))
     with pytest.raises(ValueError, match="finite beta for a loss of log_partition, got inf"):
         train(model, 1, loader, nll_loss, optimizer, beta=math.inf)
 
 
 def test_scalar_loss_is_refused():
-    model, loader, optimizer = prepare(0, TrainConfig(words=32, epochs=1))
+    model, loader, optimizer, _ = prepare(0, TrainConfig(words=32, epochs=1))
     for loss, got in ((lambda good: good.mean(), r"\(\)"), (lambda good: good.mean()[None], r"\(1,\)")):
         with pytest.raises(ValueError, match=rf"\(B,\) = \(32,\), got {got}"):
             train(model, 1, loader, loss, optimizer)

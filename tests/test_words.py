@@ -114,7 +114,7 @@ def test_broken_font(tmp_path):
         ({"max_length": 3, "len": 0}, "len"),
         ({"max_length": 3, "doubled": 1.5}, "doubled"),
         ({"max_length": 1, "doubled": 0.5}, "min_length >= 2"),
-        ({"max_length": 1, "font_size": 0}, "font size"),
+        ({"max_length": 1, "font_size": 0}, "font_size"),
     ],
 )
 def test_bad_options_are_refused(options, message):
