@@ -17,7 +17,7 @@ ORDER = {
     "network": {"alphabet", "windows"},
     "validation": set(),
     "kernels": {"validation"},
-    "graphs": {"alphabet", "kernels"},
+    "graphs": {"alphabet", "kernels", "validation"},
     "paths": {"kernels", "validation"},
     "alignment": {"alphabet", "kernels", "validation"},
     "criteria": {"alignment", "alphabet"},
@@ -25,7 +25,7 @@ ORDER = {
     "decoding": {"alignment", "alphabet", "kernels", "validation"},
     "training": {"alignment", "alphabet", "criteria", "decoding", "network", "paths", "words"},
     "evaluation": {"decoding", "words"},
-    "plots": {"alphabet", "windows", "graphs", "training"},
+    "plots": {"alphabet", "windows", "graphs", "training", "validation"},
 }
 
 

@@ -50,7 +50,8 @@ def bundle(notebook: NotebookNode) -> NotebookNode:
     cells = [
         new_markdown_cell(
             "# The package `ebm_ocr`\n\n"
-            "This notebook carries its package along, a file a cell, so that it runs in any folder; the homework itself starts below the last of them."
+            "This notebook carries its package along, a file a cell, so that it runs "
+            "in any folder; the homework itself starts below the last of them."
         ),
         new_code_cell(
             f"import os\n\nfor folder in {folders}:\n    os.makedirs(folder, exist_ok=True)"
