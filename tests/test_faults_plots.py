@@ -1,7 +1,9 @@
 """Kinds of fault in pictures, graphs, the submission and the notebook that public reports showed."""
 
 import ast
+import dis
 import hashlib
+import importlib.util
 import math
 import os
 import subprocess
@@ -40,6 +42,9 @@ from ebm_ocr import (
     viterbi_score,
 )
 from tools.submission import ROOT, bundle, check_net_id
+
+NOTEBOOK = nbformat.read(ROOT / "hw4_impl.ipynb", as_version=4)
+CELLS = {cell.id: cell.source for cell in NOTEBOOK.cells if cell.cell_type == "code"}
 
 IMAGE = SimpleWordsDataset(1).draw_text("cat")
 SEEDED = torch.Generator().manual_seed(0)
@@ -366,8 +371,7 @@ def test_sources_travel_as_they_are_in_a_locale_without_utf8():
         encoding="utf-8",
         check=True,
     )
-    cells = bundle(nbformat.read(ROOT / "hw4_impl.ipynb", as_version=4)).cells
-    text = "".join(cell.source for cell in cells)
+    text = "".join(cell.source for cell in bundle(NOTEBOOK).cells)
     assert run.stdout.split() == [hashlib.sha256(text.encode()).hexdigest()]
 
 
@@ -375,11 +379,8 @@ def test_sources_travel_as_they_are_in_a_locale_without_utf8():
 def test_every_text_file_is_read_and_written_as_utf8():
     folders = ("ebm_ocr", "tools", "tests", "docs", "theory", "benchmarks")
     sources = {path: path.read_text(encoding="utf-8") for name in folders for path in Path(ROOT, name).rglob("*.py")}
-    for number, cell in enumerate(nbformat.read(ROOT / "hw4_impl.ipynb", as_version=4).cells):
-        if cell.cell_type == "code":
-            sources[f"cell {number}"] = cell.source
-    assert len(sources) > 60
-    for path, source in sources.items():
+    assert len(sources) > 50
+    for path, source in {**sources, **CELLS}.items():
         for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
             name = getattr(call.func, "attr", getattr(call.func, "id", ""))
             words = {word.arg for word in call.keywords}
@@ -394,3 +395,50 @@ def test_a_net_id_too_long_for_a_file_name_is_refused():
     with pytest.raises(ValueError, match="at most 32.*got 'aaa") as raised:
         check_net_id("a" * 300)
     assert len(str(raised.value)) < 200
+
+
+def written_and_borrowed(code):
+    """Names that a cell's code sets, and those that it reads before it sets them."""
+    written, borrowed = set(), set()
+    for step in dis.get_instructions(code):
+        if step.opname == "STORE_NAME":
+            written.add(step.argval)
+        elif step.opname in ("LOAD_NAME", "LOAD_GLOBAL") and step.argval not in written:
+            borrowed.add(step.argval)
+        elif hasattr(step.argval, "co_code"):
+            borrowed |= written_and_borrowed(step.argval)[1] - written
+    return written, borrowed
+
+
+@pytest.mark.fault("a cell run after a later one", "faults found by running the notebook")
+def test_a_name_that_cells_share_is_set_by_one_cell_and_never_by_one_that_reads_it():
+    names = {cell: written_and_borrowed(compile(source, cell, "exec")) for cell, source in CELLS.items()}
+    for cell, (_, borrowed) in names.items():
+        for name in borrowed:
+            writers = [other for other, (written, _) in names.items() if name in written]
+            assert len(writers) <= 1, (name, writers, cell)
+            assert cell not in writers, (name, cell)
+
+
+@pytest.mark.fault("a smaller budget", "faults found by running the notebook")
+def test_cells_stand_what_a_smaller_budget_leaves_out(capsys):
+    for cell, source in CELLS.items():
+        for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
+            if ast.unparse(call.func) == "next" and isinstance(call.args[0], ast.GeneratorExp):
+                assert len(call.args) == 2, (cell, ast.unparse(call))
+    exec(CELLS["cell-88"], {"members": {"a letter missing": []}})
+    assert "a letter missing: no" in capsys.readouterr().out
+
+
+@pytest.mark.fault("the notebook without the package", "faults found by opening it in Colab")
+def test_the_first_cell_says_how_to_get_the_package(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match=r"make setup.*pip install \."):
+        exec(CELLS["cell-01"], {})
+
+
+@pytest.mark.fault("threads that spin", "engine: on a busy machine")
+def test_threads_are_told_to_wait_before_torch_is_loaded():
+    source = CELLS["cell-01"]
+    assert source.index("OMP_WAIT_POLICY") < source.index("import torch")
+    assert source.startswith("import os")
