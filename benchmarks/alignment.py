@@ -188,7 +188,7 @@ print(time.perf_counter() - start)
 MEMORY = """
 import torch, ebm_ocr
 def peak():  # Linux: the most memory that this process has held
-    return next(1024 * int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
+    return next(1024 * int(line.split()[1]) for line in open("/proc/self/status", "rb") if line.startswith(b"VmHWM"))
 arguments = dict(beta={beta}, separators={separators!r})
 L, T = 8000, 1000
 energies, targets = torch.rand(1, L, 27) * {scale}, torch.tensor([[0, 26] * (T // 2)])
@@ -205,7 +205,7 @@ print((peak() - before) / (8 * L * (T + ({separators!r} == "optional"))))
 
 def fresh(code: str) -> list[float]:
     """What a fresh process prints."""
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
     return [float(line) for line in run.stdout.split()]
 
 
@@ -306,7 +306,7 @@ def main() -> None:
     if hasattr(os, "sched_setaffinity"):  # before XLA is loaded, which counts the cores
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     text = report(parser.parse_args().rounds)
-    (RESULTS / "alignment.md").write_text(text)
+    (RESULTS / "alignment.md").write_text(text, encoding="utf-8")
     print(text)
 
 

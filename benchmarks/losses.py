@@ -199,7 +199,7 @@ def main() -> None:
         TrainConfig(words=options.words, epochs=options.epochs), options.seeds, options.test_words
     )
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "losses.md").write_text(text)
+    (RESULTS / "losses.md").write_text(text, encoding="utf-8")
     print(text)
 
 

@@ -1,8 +1,8 @@
-"""Weighted acceptors: what graph transformer networks do, small and readable, for graphs that can be drawn.
+"""Weighted acceptors: what graph transformer networks do, small and readable, to be drawn.
 
-An acceptor is a graph whose arcs carry a label and an energy. A path from a start to an accept spells a sequence of
-labels, and its energy is the sum over its arcs. Scores in the library gtn (Hannun et al. 2020) are the negatives of the
-energies here: a high score there is a low energy here.
+An acceptor is a graph whose arcs carry a label and an energy. A path from a start to an accept
+spells a sequence of labels, and its energy is the sum over its arcs. Scores in the library gtn
+(Hannun et al. 2020) are the negatives of the energies here: a high score is a low energy.
 """
 
 from __future__ import annotations
@@ -16,6 +16,15 @@ from torch import Tensor
 
 from .alphabet import BETWEEN
 from .kernels.reference import softmin
+from .validation import (
+    as_beta,
+    can_look_at,
+    check_choice,
+    check_floats,
+    narrow,
+    whole_number,
+    widen,
+)
 
 
 class Graph(NamedTuple):
@@ -33,40 +42,88 @@ class Graph(NamedTuple):
     """(A,) energies, lower is better."""
 
 
+def check_graph(graph: Graph) -> None:
+    """Raise unless each arc has a label and an energy, and leads from node to node of the graph."""
+    if not isinstance(graph, Graph):
+        raise TypeError(f"expected a Graph, got {type(graph).__name__}")
+    check_floats("weights", graph.weights)
+    arcs = len(graph.sources), len(graph.targets), len(graph.labels)
+    if len({*arcs, *graph.weights.shape}) != 1 or graph.weights.dim() != 1:
+        raise ValueError(
+            "expected a source, a target, a label and an energy for each arc, "
+            f"got {arcs} and weights {tuple(graph.weights.shape)}"
+        )
+    named = [*graph.starts, *graph.accepts, *graph.sources, *graph.targets]
+    strange = [node for node in named if not 0 <= node < graph.nodes]
+    if strange:
+        raise ValueError(f"expected nodes at least 0 and below {graph.nodes}, got {strange[0]}")
+    if can_look_at(graph.weights) and not (graph.weights > -math.inf).all():
+        raise ValueError("expected energies above -inf, got NaN or -inf")
+
+
 def linear_graph(energies: Tensor) -> Graph:
     """The emission graph: L + 1 nodes in a row, and between neighbours an arc for each class.
 
     Args:
         energies: (L, C); gradients flow back to them.
+
+    Raises:
+        TypeError: not a tensor of floats.
+        ValueError: not (L, C), or none of one of them.
     """
+    check_floats("energies", energies)
     if energies.dim() != 2 or 0 in energies.shape:
-        raise ValueError(f"expected energies (L, C), none of them zero, got {tuple(energies.shape)}")
+        shape = tuple(energies.shape)
+        raise ValueError(f"expected energies (L, C), none of them zero, got {shape}")
     windows, classes = energies.shape
     sources = [window for window in range(windows) for _ in range(classes)]
     targets = [window + 1 for window in sources]
-    return Graph(windows + 1, [0], [windows], sources, targets, [*range(classes)] * windows, energies.flatten())
+    return Graph(
+        windows + 1,
+        [0],
+        [windows],
+        sources,
+        targets,
+        [*range(classes)] * windows,
+        energies.flatten(),
+    )
 
 
 def alignment_graph(
-    symbols: Sequence[int] | Tensor, separators: Literal["required", "optional"] = "required", separator: int = BETWEEN
+    symbols: Sequence[int] | Tensor,
+    separators: Literal["required", "optional"] = "required",
+    separator: int | None = None,
 ) -> Graph:
-    """All spellings of a target, at no cost: each of its symbols one or more times, in their order.
+    """All spellings of a target, at no cost: each symbol one or more times, in their order.
 
     Args:
-        symbols: (T,) classes, such as those of ``c_a_t_``.
-        separators: "optional" lets a path leave out separators, except between equal letters, and add one in front,
-            as CTC does; the separators among ``symbols`` then say nothing.
+        symbols: (T,) classes, such as those of ``c_a_t_``. None at all, with optional separators,
+            is the empty word: separators only, or no window.
+        separators: "optional" lets a path leave out separators, except between equal letters, and
+            add one in front, as CTC does; the separators among ``symbols`` then say nothing.
+        separator: its class. A graph alone does not know how many classes there are, so None is
+            the homework's 26, not the last one.
+
+    Raises:
+        TypeError: symbols that are not whole numbers.
+        ValueError: no symbols where separators are required; a negative symbol; one above 26
+            beside optional separators without a ``separator``.
     """
-    if separators not in ("required", "optional"):
-        raise ValueError(f"expected separators 'required' or 'optional', got {separators!r}")
-    states = torch.as_tensor(symbols).tolist()
+    check_choice("separators", separators, ("required", "optional"))
+    states = [whole_number("a symbol", symbol, least=0) for symbol in symbols]
     doors = 1
     if separators == "optional":
-        letters = [symbol for symbol in states if symbol != separator]
-        states = [separator, *(symbol for letter in letters for symbol in (letter, separator))]
+        if separator is None and max(states, default=0) > BETWEEN:
+            raise ValueError(
+                f"expected symbols 0..{BETWEEN}, or separator= where there are more classes, "
+                f"got {max(states)}"
+            )
+        gap = BETWEEN if separator is None else whole_number("a separator", separator, least=0)
+        letters = [symbol for symbol in states if symbol != gap]
+        states = [gap, *(symbol for letter in letters for symbol in (letter, gap))]
         doors = 2
-    if len(states) < doors:
-        raise ValueError(f"expected at least one symbol to align, got {symbols}")
+    if not states:
+        raise ValueError("expected at least one symbol to align with separators required, got none")
     arcs = []  # node 0 is the start, node i + 1 has just read state i
     for state, symbol in enumerate(states):
         node = state + 1
@@ -77,15 +134,23 @@ def alignment_graph(
     sources, targets, labels = (list(column) for column in zip(*arcs))
     last = len(states)
     return Graph(
-        last + 1, [0], [last - door for door in range(doors)], sources, targets, labels, torch.zeros(len(arcs))
+        last + 1,
+        [0],
+        [last - door for door in range(doors)],
+        sources,
+        targets,
+        labels,
+        torch.zeros(len(arcs)),
     )
 
 
 def intersect(first: Graph, second: Graph) -> Graph:
     """What both accept: an arc for each pair of arcs with the same label, their energies added.
 
-    Only nodes on a way from a start to an accept are kept.
+    Only nodes on a way from a start to an accept are kept; where there is none, no node is.
     """
+    check_graph(first)
+    check_graph(second)
     arcs_of: list[list[int]] = [[] for _ in range(second.nodes)]
     for arc, source in enumerate(second.sources):
         arcs_of[source].append(arc)
@@ -108,9 +173,8 @@ def intersect(first: Graph, second: Graph) -> Graph:
         grew = len(useful) > before
     number = {node: index for index, node in enumerate(node for node in reached if node in useful)}
     kept = [pair for pair in pairs if pair[0] in number and pair[1] in number]
-    weights = (
-        first.weights[[i for _, _, i, _ in kept]].to(second.weights.device) + second.weights[[j for _, _, _, j in kept]]
-    )
+    theirs = first.weights[[i for _, _, i, _ in kept]].to(second.weights.device)
+    weights = theirs + second.weights[[j for _, _, _, j in kept]]
     return Graph(
         len(number),
         [number[node] for node in number if node[0] in first.starts and node[1] in second.starts],
@@ -123,39 +187,47 @@ def intersect(first: Graph, second: Graph) -> Graph:
 
 
 def forward_score(graph: Graph, beta: float = 1.0) -> Tensor:
-    """Free energy over all accepted paths, ``-1/beta log sum exp(-beta energy)``; inf if there are none.
+    """Free energy over all accepted paths, ``-1/beta log sum exp(-beta energy)``; inf if none are.
 
-    Its gradient with respect to ``graph.weights`` is the probability that a path uses an arc. gtn's forward score is
-    its negative, at ``beta = 1``.
+    Its gradient with respect to ``graph.weights`` is the probability that a path uses an arc. Sums
+    are float64. gtn's forward score is its negative, at ``beta = 1``.
 
     Raises:
-        ValueError: the graph has a cycle, so its paths cannot be counted off; or ``beta`` is not positive.
+        ValueError: the graph has a cycle, so its paths cannot be counted off; arcs that don't fit
+            its nodes; energies of NaN or -inf; ``beta`` outside (0, inf].
     """
-    if not beta > 0:
-        raise ValueError(f"expected beta in (0, inf], got {beta}")
+    beta = as_beta(beta)
     if math.isinf(beta):
         return viterbi_score(graph)
+    order = _in_order(graph)
+    weights = widen(graph.weights)
     free: dict[int, Tensor] = {}
-    zero, never = graph.weights.new_zeros(()), graph.weights.new_full((), math.inf)
-    for node, arcs in _in_order(graph):
-        entering = [free[graph.sources[arc]] + graph.weights[arc] for arc in arcs]
+    zero, never = weights.new_zeros(()), weights.new_full((), math.inf)
+    for node, arcs in order:
+        entering = [free[graph.sources[arc]] + weights[arc] for arc in arcs]
         entering += [zero] * (node in graph.starts)
         free[node] = softmin(torch.stack(entering), beta) if entering else never
-    ends = [free[node] for node in graph.accepts]
-    return softmin(torch.stack(ends), beta) if ends else never
+    ends = [energy for node, energy in free.items() if node in graph.accepts]
+    return narrow(softmin(torch.stack(ends), beta) if ends else never, like=graph.weights)
 
 
 def viterbi_score(graph: Graph) -> Tensor:
-    """Energy of the best accepted path, differentiable; inf if there is none. Errors as in :func:`forward_score`."""
+    """Energy of the best accepted path, differentiable; inf if there is none.
+
+    Raises:
+        ValueError: see :func:`forward_score`.
+    """
     arcs = _best_arcs(graph)
-    return graph.weights.new_full((), math.inf) if arcs is None else graph.weights[arcs].sum()
+    weights = widen(graph.weights)
+    energy = weights.new_full((), math.inf) if arcs is None else weights[arcs].sum()
+    return narrow(energy, like=graph.weights)
 
 
 def viterbi_path(graph: Graph) -> list[int]:
-    """Labels along the best accepted path; of equally good ways into a node the arc listed first wins.
+    """Labels along the best accepted path; of equally good ways the arc listed first wins.
 
     Raises:
-        ValueError: the graph has a cycle, or accepts nothing.
+        ValueError: the graph accepts nothing, or see :func:`forward_score`.
     """
     arcs = _best_arcs(graph)
     if arcs is None:
@@ -165,20 +237,21 @@ def viterbi_path(graph: Graph) -> list[int]:
 
 def _best_arcs(graph: Graph) -> list[int] | None:
     """The arcs of the best accepted path, or None if nothing is accepted."""
+    order = _in_order(graph)
     weights = graph.weights.tolist()
     best: dict[int, tuple[float, list[int]]] = {node: (0.0, []) for node in graph.starts}
-    for node, arcs in _in_order(graph):
+    for node, arcs in order:
         for arc in arcs:
             energy, path = best.get(graph.sources[arc], (math.inf, None))
             if path is not None and (node not in best or energy + weights[arc] < best[node][0]):
                 best[node] = (energy + weights[arc], [*path, arc])
-    return min(
-        (best[node] for node in graph.accepts if node in best), default=(math.inf, None), key=lambda end: end[0]
-    )[1]
+    ends = (best[node] for node in graph.accepts if node in best)
+    return min(ends, default=(math.inf, None), key=lambda end: end[0])[1]
 
 
 def _in_order(graph: Graph) -> list[tuple[int, list[int]]]:
-    """Every node after all that lead to it, with the arcs that enter it."""
+    """Every node after all that lead to it, with the arcs that enter it; checks the graph."""
+    check_graph(graph)
     entering: list[list[int]] = [[] for _ in range(graph.nodes)]
     for arc, target in enumerate(graph.targets):
         entering[target].append(arc)
@@ -190,5 +263,7 @@ def _in_order(graph: Graph) -> list[tuple[int, list[int]]]:
             if not waiting[graph.targets[arc]]:
                 order.append(graph.targets[arc])
     if len(order) < graph.nodes:
-        raise ValueError("expected an acyclic graph, got one with a cycle: intersect it with a linear graph first")
+        raise ValueError(
+            "expected an acyclic graph, got one with a cycle: intersect it with a linear one"
+        )
     return [(node, entering[node]) for node in order]

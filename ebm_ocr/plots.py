@@ -1,24 +1,30 @@
-"""Pictures of images, energies, alignments and trainings. Each function draws on ``ax`` if given, and returns it."""
+"""Pictures of images, energies, alignments and trainings.
+
+Each function draws on ``ax`` if given, and returns it. What the engine takes can be drawn: tensors
+with a gradient, on any device, of any width; anything else is an error, before a figure is made.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle, groupby
 from typing import TYPE_CHECKING
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
 from matplotlib.patches import Arc
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from .alphabet import SYMBOLS
-from .windows import STRIDE, WINDOW
+from .alphabet import SYMBOLS, transform_word
+from .graphs import Graph, check_graph
+from .validation import check_choice, check_floats, whole_number
+from .windows import STRIDE, WINDOW, count_windows
 
 if TYPE_CHECKING:
-    from .graphs import Graph
     from .training import History
 
 ENERGY_MAP = "viridis"
@@ -27,63 +33,58 @@ PATH_COLOUR = "tab:red"
 
 
 def plot_word(image: Tensor, *, ax: Axes | None = None) -> Axes:
-    """Draw an image (32, W) in [0, 1] as black ink on white, axes in pixels."""
-    ax = _axes(ax, (max(2.0, image.shape[1] / 40), 1.3))
-    ax.imshow(
-        image.detach().numpy(),
-        cmap="gray_r",
-        vmin=0,
-        vmax=1,
-        aspect="auto",
-        extent=(0, image.shape[1], image.shape[0], 0),
-    )
-    ax.set(xlabel="pixel", yticks=[0, image.shape[0]])
+    """Draw an image (H, W) in [0, 1] as black ink on white, axes in pixels."""
+    ink = _image(image)
+    height, width = ink.shape
+    ax = _axes(ax, (max(2.0, width / 40), 1.3))
+    extent = (0, width, height, 0)
+    ax.imshow(ink, cmap="gray_r", vmin=0, vmax=1, aspect="auto", extent=extent)
+    ax.set(xlabel="pixel", yticks=[0, height])
     return ax
 
 
 def plot_energies(energies: Tensor, *, ax: Axes | None = None) -> Axes:
     """Draw energies (L, 27) as a heat map: windows across, classes down, with a colour bar."""
-    if energies.dim() != 2 or energies.shape[1] != len(SYMBOLS):
-        raise ValueError(f"expected energies (L, {len(SYMBOLS)}), got {tuple(energies.shape)}")
-    ax = _axes(ax, (max(4.0, energies.shape[0] / 14), 4.6))
-    return _heat_map(ax, energies, list(SYMBOLS), "class")
+    heights = _energies(energies)
+    ax = _axes(ax, (max(4.0, len(heights) / 14), 4.6))
+    return _heat_map(ax, heights, list(SYMBOLS), "class")
 
 
 def plot_pm(
     pm: Tensor,
-    path: Sequence[int] | Tensor | None = None,
+    path: Sequence[int] | Sequence[tuple[int, int]] | Tensor | None = None,
     *,
-    symbols: str | None = None,
+    symbols: Sequence[str] | None = None,
     label: str = "energy",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw an (L, T) matrix as a heat map: windows across, symbols of the target down; optionally a path on top.
+    """Draw an (L, T) matrix as a heat map: windows across, symbols down; and a path on top.
 
     Args:
-        pm: path matrix, cross-entropies, dynamic programming table or posterior; inf is left white.
-        path: target index of each window (L,), or cells (window, target index) as in ``BestPath.points``.
+        pm: path matrix, cross-entropies, dynamic programming table or posterior; inf is white.
+        path: target index of each window (L,), or cells (window, target index) as in
+            ``BestPath.points``. Where it is -1 (a separator that the target doesn't show, a window
+            past the sample's end) the line has a gap.
         symbols: names of the target's symbols, such as ``c_a_t_``.
         label: what the colours mean.
+
+    Raises:
+        TypeError: not a tensor of floats; a path of anything but whole numbers.
+        ValueError: another shape; a path that is not one of this matrix; another number of names.
     """
-    if pm.dim() != 2:
-        raise ValueError(f"expected an (L, T) matrix, got {tuple(pm.shape)}")
-    windows, width = pm.shape
+    heights = _array("a matrix", pm, "(L, T)")
+    windows, width = heights.shape
+    if symbols is not None and len(symbols) != width:
+        raise ValueError(f"expected {width} symbols, one a column, got {len(symbols)}: {symbols!r}")
+    line = None if path is None else _path(path, windows, width)
     ax = _axes(ax, (max(3.6, windows / 12), max(2.0, width / 5)))
+    axis = "target index" if symbols is None else "symbol of the target"
     _heat_map(
-        ax, pm, list(symbols or map(str, range(width))), "symbol of the target" if symbols else "target index", label
+        ax, heights, list(map(str, range(width)) if symbols is None else symbols), axis, label
     )
-    if path is not None:
-        indices = torch.as_tensor(path)
-        indices = indices[:, 1] if indices.dim() == 2 else indices
-        ax.plot(
-            range(len(indices)),
-            indices.tolist(),
-            color=PATH_COLOUR,
-            linewidth=2,
-            marker=".",
-            markersize=4,
-            label="path",
-        )
+    if line is not None:
+        rows = np.where(line < 0, np.nan, line)
+        ax.plot(range(windows), rows, ".-", c=PATH_COLOUR, lw=2, ms=4, label="path")
     return ax
 
 
@@ -96,73 +97,108 @@ def plot_reading(
     rival: tuple[Sequence[int] | Tensor, str] | None = None,
     axes: Sequence[Axes] | None = None,
 ) -> Sequence[Axes]:
-    """Draw a word above its energies, each window under its pixels, and the best path with the span of every letter.
+    """Draw a word above its energies, windows under their pixels, the path and the letters' spans.
 
     Args:
-        image: (32, W).
+        image: (H, W) in [0, 1].
         energies: (L, 27).
-        path: (L,) index into ``c_a_t_`` of each window.
+        path: (L,) index into ``c_a_t_`` of each window; -1 is a gap.
         word: the word that the path spells.
         rival: another path and its word, drawn below it: where do they part?
         axes: two axes, one above the other; made if not given.
+
+    Raises:
+        TypeError: not tensors of floats; a path of anything but whole numbers; a word not a str.
+        ValueError: another shape; more windows than the image has; a path that does not fit the
+            windows or the word; a word of anything but a..z.
     """
-    if axes is None:
-        size = (max(4.5, image.shape[1] / 28), 5.2)
-        _, axes = plt.subplots(2, 1, figsize=size, sharex=True, height_ratios=[1, 4.5], layout="constrained")
+    ink, heights = _image(image), _energies(energies)
+    windows = len(heights)
+    if windows > count_windows(ink.shape[1]):
+        raise ValueError(f"expected no more windows than {ink.shape[1]} pixels have, got {windows}")
+    if rival is not None and (not isinstance(rival, tuple) or len(rival) != 2):
+        raise TypeError(f"expected rival as a path and its word, got {rival!r}")
+    indices = _path(path, windows, len(transform_word(word)))
+    lines = [(_classes(indices, word), word, PATH_COLOUR, 1.0)]
+    if rival is not None:
+        other, wrong = rival
+        others = _path(other, windows, len(transform_word(wrong)))
+        lines.insert(0, (_classes(others, wrong), wrong, "white", 3.0))
+    axes = _reading_axes(axes, ink.shape[1])
     top, bottom = axes
     plot_word(image, ax=top)
     top.set_xlabel("")
-    windows = len(energies)
-    left, right = WINDOW / 2 - STRIDE / 2, WINDOW / 2 + STRIDE * (windows - 0.5)
-    picture = bottom.imshow(
-        energies.detach().T.numpy(),
-        cmap=ENERGY_MAP,
-        aspect="auto",
-        interpolation="nearest",
-        extent=(left, right, len(SYMBOLS) - 0.5, -0.5),
+    centres = WINDOW / 2 + STRIDE * np.arange(windows)
+    left, right = centres[0] - STRIDE / 2, centres[-1] + STRIDE / 2
+    _draw_matrix(
+        bottom, heights, SYMBOLS, [top, bottom], extent=(left, right, len(SYMBOLS) - 0.5, -0.5)
     )
-    top.figure.colorbar(picture, ax=list(axes), label="energy", pad=0.02)
-    bottom.set_yticks(range(len(SYMBOLS)), list(SYMBOLS), fontsize=7)
     bottom.set(xlabel="pixel (a window stands under its middle)", ylabel="class")
-    centres = [WINDOW / 2 + STRIDE * i for i in range(windows)]
-    lines = [(*rival, "white", 3.0)] if rival else []
-    for indices, spelling, colour, width in [*lines, (path, word, PATH_COLOUR, 1.0)]:
-        spelled = [
-            SYMBOLS.index(spelling[i // 2]) if i % 2 == 0 else len(SYMBOLS) - 1 for i in torch.as_tensor(indices)
-        ]
-        bottom.plot(centres, spelled, c=colour, lw=width, marker=".", ms=4, drawstyle="steps-mid", label=spelling)
-    if rival:
-        bottom.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2, fontsize=8, facecolor="0.6")
-    position = 0
-    for index, run in groupby(torch.as_tensor(path).tolist()):
-        count = len(list(run))
-        if index % 2 == 0:
-            start = WINDOW / 2 + STRIDE * (position - 0.5)
-            top.axvspan(start, start + STRIDE * count, color=PATH_COLOUR, alpha=0.2, linewidth=0)
-            top.text(start + STRIDE * count / 2, -2, word[index // 2], ha="center", color=PATH_COLOUR)
-        position += count
+    for rows, spelling, colour, width in lines:
+        (line,) = bottom.plot(centres, rows, ".-", c=colour, lw=width, ms=4, label=spelling)
+        line.set_drawstyle("steps-mid")
+    if rival is not None:
+        bottom.legend(
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.12),
+            ncols=2,
+            fontsize=8,
+            facecolor="0.6",
+            labelcolor="black",
+        )
+    _mark_letters(top, indices, word)
     return axes
 
 
-def plot_alphabet(images: Sequence[Tensor], titles: Sequence[str], *, columns: int = 9) -> Sequence[Axes]:
-    """Draw small images in a grid, each under its title."""
-    rows = -(-len(images) // columns)
-    _, grid = plt.subplots(rows, columns, figsize=(columns, 0.95 * rows), squeeze=False, layout="constrained")
+def plot_alphabet(
+    images: Sequence[Tensor], titles: Sequence[str], *, columns: int = 9
+) -> Sequence[Axes]:
+    """Draw small images (H, W) in [0, 1] in a grid, each under its title.
+
+    Raises:
+        TypeError: images that are not tensors of floats; columns that are not a whole number.
+        ValueError: no images, another number of titles, or no columns.
+    """
+    columns = whole_number("columns", columns, least=1)
+    inks, names = [_image(image) for image in images], list(titles)
+    if not inks or len(names) != len(inks):
+        raise ValueError(
+            f"expected images and a title for each, got {len(inks)} images and {len(names)} titles"
+        )
+    rows = -(-len(inks) // columns)
+    size = (columns, 0.95 * rows)
+    _, grid = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     axes = list(grid.flat)
     for ax in axes:
         ax.set_axis_off()
-    for ax, image, title in zip(axes, images, titles):
-        ax.imshow(image.numpy(), cmap="gray_r", vmin=0, vmax=1)
+    for ax, ink, title in zip(axes, inks, names):
+        ax.imshow(ink, cmap="gray_r", vmin=0, vmax=1)
         ax.set_title(title, fontsize=9)
     return axes
 
 
-def plot_history(histories: Mapping[str, History], quantity: str = "loss", *, ax: Axes | None = None) -> Axes:
-    """Draw one quantity of :class:`ebm_ocr.History` against the passes, one line a training."""
+def plot_history(
+    histories: Mapping[str, History], quantity: str = "loss", *, ax: Axes | None = None
+) -> Axes:
+    """Draw one quantity of :class:`ebm_ocr.History` against the passes, one line a training.
+
+    Raises:
+        TypeError: not trainings by their names.
+        ValueError: none at all, or a quantity that a history does not keep.
+    """
+    if not isinstance(histories, Mapping) or not all(
+        hasattr(history, "_fields") for history in histories.values()
+    ):
+        raise TypeError(f"expected histories by their names, got {type(histories).__name__}")
+    if not histories:
+        raise ValueError("expected at least one history, got none")
+    for history in histories.values():
+        check_choice("quantity", quantity, history._fields)
     ax = _axes(ax, (4.2, 3.0))
     for (name, history), style in zip(histories.items(), cycle(("-", "--", ":", "-."))):
         values = getattr(history, quantity)
-        ax.plot(range(1, len(values) + 1), values, style, marker=".", label=name)
+        shown = f" {name}" if str(name).startswith("_") else name  # legends leave out "_name"
+        ax.plot(range(1, len(values) + 1), values, style, marker=".", label=shown)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="pass over the words", ylabel=quantity.replace("_", " "))
     if len(histories) > 1:
@@ -170,55 +206,86 @@ def plot_history(histories: Mapping[str, History], quantity: str = "loss", *, ax
     return ax
 
 
-def plot_graph(graph: Graph, labels: str = SYMBOLS, *, highlight: Sequence[int] = (), ax: Axes | None = None) -> Axes:
-    """Draw a weighted acceptor: nodes from left to right by their distance to the start, arcs named by label/energy.
+def plot_graph(
+    graph: Graph,
+    labels: Sequence[str] = SYMBOLS,
+    *,
+    highlight: Sequence[int] = (),
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a weighted acceptor from left to right, arcs named by label/energy.
 
     Args:
-        graph: a small one. Starts are bold, accepts have a thick rim, self loops stand above their node.
+        graph: a small one. Starts are bold, accepts have a thick rim, self loops stand above their
+            node; nodes that no start reaches are drawn too.
         labels: name of each label.
         highlight: arcs (their indices) to draw in colour, such as the best path's.
+
+    Raises:
+        ValueError: a graph without nodes, such as an intersection that accepts nothing; arcs that
+            don't fit its nodes; a label without a name; an arc to highlight that is none.
     """
+    check_graph(graph)
+    if not graph.nodes:
+        raise ValueError("expected a graph of at least one node, got none: it accepts nothing")
+    for label in graph.labels:
+        whole_number("a label with a name", label, least=0, most=len(labels) - 1)
+    marked = {whole_number("an arc", arc, 0, len(graph.labels) - 1) for arc in highlight}
     place = _places(graph)
     xs, ys = zip(*place.values())
     ax = _axes(ax, (0.75 * (max(xs) + 2), 0.75 * (max(ys) - min(ys) + 3)))
+    # both from the style: a dark one has light ink, and a white node would hide its number and rim
+    ink, paper = plt.rcParams["text.color"], plt.rcParams["figure.facecolor"]
     parallel: dict[tuple[int, int], int] = {}
-    for index, (source, target, label) in enumerate(zip(graph.sources, graph.targets, graph.labels)):
-        (x0, y0), (x1, y1) = place[source], place[target]
+    arcs = zip(graph.sources, graph.targets, graph.labels, graph.weights.tolist())
+    for index, (source, target, label, weight) in enumerate(arcs):
         rank = parallel[source, target] = parallel.get((source, target), -1) + 1
-        colour = PATH_COLOUR if index in highlight else "0.25"
-        weight = graph.weights[index].item()
+        colour = PATH_COLOUR if index in marked else ink
+        middle = _draw_arc(ax, place[source], place[target], rank, colour)
         name = f"{labels[label]}/{weight:.1f}" if weight else labels[label]
-        if source == target:
-            ax.add_patch(Arc((x0, y0 + 0.45), 0.5, 0.6, theta1=-60, theta2=240, color=colour))
-            middle = (x0, y0 + 0.78)
-        else:
-            bend = (0.0, 0.4, -0.4)[rank % 3] if x1 - x0 < 3 else 0.4  # arcs that pass over a node go round below it
-            arrow = {"arrowstyle": "-|>", "color": colour, "connectionstyle": f"arc3,rad={bend}"}
-            ax.annotate("", (x1, y1), (x0, y0), arrowprops={**arrow, "shrinkA": 11, "shrinkB": 11})
-            along = 0.33 if y0 != y1 else 0.5  # arcs that cross are named beside the crossing
-            lift = bend * 2 * along * (1 - along)
-            middle = (x0 + along * (x1 - x0) + lift * (y1 - y0), y0 + along * (y1 - y0) - lift * (x1 - x0) + 0.05)
         ax.text(*middle, name, ha="center", va="bottom", fontsize=8, color=colour)
     for node, (x, y) in place.items():
         rim = 3 if node in graph.accepts else 1
-        ax.plot(x, y, "o", markersize=19, markerfacecolor="white", markeredgecolor="black", markeredgewidth=rim)
-        weight_of_font = "bold" if node in graph.starts else "normal"
-        ax.text(x, y, str(node), ha="center", va="center", fontsize=8, fontweight=weight_of_font)
+        ax.plot(x, y, "o", markersize=19, mfc=paper, mec=ink, mew=rim)
+        number = ax.text(x, y, str(node), ha="center", va="center", fontsize=8, color=ink)
+        number.set_fontweight("bold" if node in graph.starts else "normal")
     ax.set(xlim=(min(xs) - 0.6, max(xs) + 0.6), ylim=(min(ys) - 1.2, max(ys) + 1.2), aspect="equal")
     ax.set_axis_off()
     return ax
 
 
+def _draw_arc(
+    ax: Axes, start: tuple[float, float], end: tuple[float, float], rank: int, colour: str
+) -> tuple[float, float]:
+    """Draw the arc of that rank among parallel ones; returns where its name goes."""
+    (x0, y0), (x1, y1) = start, end
+    if start == end:
+        ax.add_patch(Arc((x0, y0 + 0.45), 0.5, 0.6, theta1=-60, theta2=240, color=colour))
+        return x0, y0 + 0.78
+    # arcs that pass over a node go round below it
+    bend = (0.0, 0.4, -0.4)[rank % 3] if x1 - x0 < 3 else 0.4
+    arrow = {"arrowstyle": "-|>", "color": colour, "connectionstyle": f"arc3,rad={bend}"}
+    ax.annotate("", (x1, y1), (x0, y0), arrowprops={**arrow, "shrinkA": 11, "shrinkB": 11})
+    along = 0.33 if y0 != y1 else 0.5  # arcs that cross are named beside the crossing
+    lift = bend * 2 * along * (1 - along)
+    return (
+        x0 + along * (x1 - x0) + lift * (y1 - y0),
+        y0 + along * (y1 - y0) - lift * (x1 - x0) + 0.05,
+    )
+
+
 def _places(graph: Graph) -> dict[int, tuple[float, float]]:
-    """Where to draw each node: across by the longest way from a start, nodes of equal depth above one another."""
-    depth = dict.fromkeys(graph.starts, 0)
+    """Where to draw each node: across by the longest way there, equal depths above one another."""
+    entered = {target for source, target in zip(graph.sources, graph.targets) if source != target}
+    first = {*graph.starts, *(node for node in range(graph.nodes) if node not in entered)}
+    depth = dict.fromkeys(first, 0)
     for _ in range(graph.nodes):
         for source, target in zip(graph.sources, graph.targets):
             if source != target and source in depth:
                 depth[target] = min(max(depth.get(target, 0), depth[source] + 1), graph.nodes)
     columns: dict[int, list[int]] = {}
-    for node in sorted(depth):
-        columns.setdefault(depth[node], []).append(node)
+    for node in range(graph.nodes):  # what is reached only in a circle stands with the first
+        columns.setdefault(depth.get(node, 0), []).append(node)
     return {
         node: (2.0 * x, 1.5 * ((len(column) - 1) / 2 - row))
         for x, column in columns.items()
@@ -226,16 +293,141 @@ def _places(graph: Graph) -> dict[int, tuple[float, float]]:
     }
 
 
+def _array(name: str, values: Tensor, shape: str) -> np.ndarray:
+    """A non-empty matrix of real numbers, from any device and with any gradient, as float64."""
+    if isinstance(values, Tensor) and not values.is_floating_point() and not values.is_complex():
+        values = values.double()
+    check_floats(name, values)
+    if values.dim() != 2 or 0 in values.shape:
+        raise ValueError(f"expected {name} {shape}, none of them zero, got {tuple(values.shape)}")
+    return values.detach().cpu().double().numpy()
+
+
+def _image(image: Tensor) -> np.ndarray:
+    """(H, W) of ink in [0, 1]."""
+    ink = _array("an image", image, "(H, W)")
+    if not ((ink >= 0) & (ink <= 1)).all():
+        raise ValueError(f"expected an image in [0, 1], got {ink.min():g}..{ink.max():g}")
+    return ink
+
+
+def _energies(energies: Tensor) -> np.ndarray:
+    """(L, 27)."""
+    heights = _array("energies", energies, f"(L, {len(SYMBOLS)})")
+    if heights.shape[1] != len(SYMBOLS):
+        raise ValueError(f"expected energies (L, {len(SYMBOLS)}), got {heights.shape}")
+    return heights
+
+
+def _path(
+    path: Sequence[int] | Sequence[tuple[int, int]] | Tensor, windows: int, width: int
+) -> np.ndarray:
+    """(L,) target indices, -1 for none, from indices or from cells in the order of the windows."""
+    values = path.detach().cpu() if isinstance(path, Tensor) else path
+    try:
+        indices = np.asarray(values)
+    except ValueError:  # rows of different lengths
+        raise TypeError(f"expected a path as whole numbers, one a window, got {path!r}") from None
+    if indices.ndim == 2 and indices.shape[1] == 2:
+        if not np.array_equal(indices[:, 0], np.arange(windows)):
+            raise ValueError(
+                f"expected a path with a cell in each of {windows} windows, got {path!r}"
+            )
+        indices = indices[:, 1]
+    if indices.shape != (windows,):
+        raise ValueError(f"expected a path ({windows},), one index a window, got {indices.shape}")
+    if indices.dtype.kind not in "iu":
+        raise TypeError(f"expected a path as whole numbers, got {indices.dtype}")
+    if indices.min() < -1 or indices.max() >= width:
+        raise ValueError(
+            f"expected a path of indices below {width}, or -1 for none, "
+            f"got {indices.min()}..{indices.max()}"
+        )
+    return indices.astype(np.int64)
+
+
+def _classes(path: np.ndarray, word: str) -> np.ndarray:
+    """(L,) class that each window shows, NaN where the path is -1."""
+    return np.where(path < 0, np.nan, transform_word(word).numpy()[path])
+
+
+def _mark_letters(ax: Axes, path: np.ndarray, word: str) -> None:
+    """Name and shade what the windows of each letter stand on."""
+    position = 0
+    for index, run in groupby(path.tolist()):
+        count = len(list(run))
+        if index >= 0 and index % 2 == 0:
+            start = WINDOW / 2 + STRIDE * (position - 0.5)
+            ax.axvspan(start, start + STRIDE * count, color=PATH_COLOUR, alpha=0.2, linewidth=0)
+            middle = start + STRIDE * count / 2
+            ax.text(middle, -2, word[index // 2], ha="center", color=PATH_COLOUR)
+        position += count
+
+
 def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
     """The given axes, or those of a new figure of that size in inches."""
-    return plt.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
+    if ax is None:
+        return plt.subplots(figsize=size, layout="constrained")[1]
+    if not isinstance(ax, Axes):
+        raise TypeError(f"expected ax as matplotlib's Axes, got {type(ax).__name__}")
+    return ax
 
 
-def _heat_map(ax: Axes, matrix: Tensor, names: Sequence[str], axis: str, label: str = "energy") -> Axes:
+def _reading_axes(axes: Sequence[Axes] | None, width: int) -> Sequence[Axes]:
+    """The two given axes, or those of a new figure for an image of that width."""
+    if axes is None:
+        _, axes = plt.subplots(
+            2,
+            1,
+            figsize=(max(4.5, width / 28), 5.2),
+            sharex=True,
+            height_ratios=[1, 4.5],
+            layout="constrained",
+        )
+    if not isinstance(axes, Sequence | np.ndarray) or len(axes) != 2:
+        raise ValueError(f"expected two axes, one above the other, got {axes!r}")
+    return axes
+
+
+def _heat_map(
+    ax: Axes, matrix: np.ndarray, names: Sequence[str], axis: str, label: str = "energy"
+) -> Axes:
     """(L, N) matrix with windows across and named rows down."""
-    values = matrix.detach().cpu()
-    picture = ax.imshow(np.ma.masked_invalid(values.T.numpy()), cmap=ENERGY_MAP, aspect="auto", interpolation="nearest")
-    ax.figure.colorbar(picture, ax=ax, label=label)
-    ax.set_yticks(range(len(names)), names, fontsize=7)
+    _draw_matrix(ax, matrix, names, [ax], label)
     ax.set(xlabel="window", ylabel=axis)
     return ax
+
+
+def _draw_matrix(
+    ax: Axes,
+    matrix: np.ndarray,
+    names: Sequence[str],
+    beside: list[Axes],
+    label: str = "energy",
+    extent: tuple[float, float, float, float] | None = None,
+) -> None:
+    """(L, N) matrix across, its rows named, with a colour bar beside some axes."""
+    picture = ax.imshow(
+        np.ma.masked_invalid(matrix.T),
+        cmap=plt.get_cmap(ENERGY_MAP).with_extremes(bad="white"),
+        aspect="auto",
+        interpolation="nearest",
+        extent=extent,
+    )
+    _colour_bar(picture, beside, label)
+    ax.set_yticks(range(len(names)), list(names), fontsize=7)
+
+
+_BARS: WeakKeyDictionary[Axes, ReferenceType[Axes]] = WeakKeyDictionary()
+"""Where each heat map's colour bar stands, so that drawing again does not shrink the axes again."""
+
+
+def _colour_bar(picture: AxesImage, beside: list[Axes], label: str) -> None:
+    """A colour bar in the place of the last one of these axes, or in a new place beside them."""
+    ax = picture.axes
+    place = _BARS[ax]() if ax in _BARS else None
+    if place is not None and place in ax.figure.axes:
+        place.clear()
+        ax.figure.colorbar(picture, cax=place, label=label)
+        return
+    _BARS[ax] = ref(ax.figure.colorbar(picture, ax=beside, label=label, pad=0.02).ax)

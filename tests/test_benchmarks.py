@@ -81,7 +81,7 @@ def test_all_eleven_losses_are_in_the_benchmark():
     from ebm_ocr import losses as functions
 
     used = {loss.__name__ for loss, _ in losses.RUNS.values()}
-    assert used == set(re.findall(r"^def (\w+_loss)", Path(functions.__file__).read_text(), re.M))
+    assert used == set(re.findall(r"^def (\w+_loss)", Path(functions.__file__).read_text(encoding="utf-8"), re.M))
 
 
 def test_fifty_thousand_words_are_ranked_in_half_a_second():

@@ -225,6 +225,9 @@ def test_kernels_stay_within_their_arrays():
     cases = "enumeration or neither or hopeless or empty"
     command = [sys.executable, "-m", "pytest", "-q", "-W", "ignore::RuntimeWarning", "-p", "no:cacheprovider"]
     result = subprocess.run(
-        [*command, __file__, "-k", cases], env=os.environ | {"NUMBA_DISABLE_JIT": "1"}, capture_output=True, text=True
+        [*command, __file__, "-k", cases],
+        env=os.environ | {"NUMBA_DISABLE_JIT": "1"},
+        capture_output=True,
+        encoding="utf-8",
     )
     assert result.returncode == 0, result.stdout

@@ -96,7 +96,7 @@ def test_cycle_is_refused(function):
     [
         (lambda: linear_graph(torch.zeros(3)), r"\(L, C\)"),
         (lambda: alignment_graph([]), "at least one symbol"),
-        (lambda: alignment_graph([BETWEEN], "optional"), "at least one"),
+        (lambda: alignment_graph([30], "optional"), r"separator="),
         (lambda: alignment_graph([0], "some"), "'some'"),
         (lambda: forward_score(linear_graph(torch.zeros(1, 2)), beta=0), "beta"),
     ],

@@ -17,7 +17,7 @@ ORDER = {
     "words": {"alphabet", "validation", "windows"},
     "network": {"alphabet", "validation", "windows"},
     "kernels": {"validation"},
-    "graphs": {"alphabet", "kernels"},
+    "graphs": {"alphabet", "kernels", "validation"},
     "paths": {"kernels", "validation"},
     "alignment": {"kernels", "validation"},
     "criteria": {"alignment", "kernels", "validation"},
@@ -34,13 +34,15 @@ ORDER = {
         "words",
     },
     "evaluation": {"decoding", "network", "validation", "words"},
-    "plots": {"alphabet", "windows", "graphs", "training"},
+    "plots": {"alphabet", "windows", "graphs", "training", "validation"},
 }
 
 
 def imported(path):
     """Modules of the package that a file imports."""
-    nodes = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom) and n.level]
+    nodes = [
+        n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.ImportFrom) and n.level
+    ]
     up = len(path.relative_to(PACKAGE).parts)  # a kernel may import its neighbours
     return {
         name for n in nodes if n.level == up for name in ([n.module.split(".")[0]] if n.module else [n.names[0].name])
@@ -75,6 +77,8 @@ def test_other_names_are_attribute_errors():
 
 def test_import_loads_no_heavy_module():
     code = "import sys, ebm_ocr; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True
+    ).stdout.split()
     assert "ebm_ocr" in loaded
     assert not {"torch", "torchvision", "matplotlib", "PIL"} & set(loaded)

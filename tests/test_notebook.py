@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-NOTEBOOK = json.loads((ROOT / "hw4_impl.ipynb").read_text())
+NOTEBOOK = json.loads((ROOT / "hw4_impl.ipynb").read_text(encoding="utf-8"))
 CODE = [cell for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
 SOURCE = "\n".join("".join(cell["source"]) for cell in CODE)
 PROSE = "\n".join("".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["cell_type"] == "markdown")
@@ -66,7 +66,9 @@ def test_pictures_stand_in_the_committed_notebook():
 
 
 def test_theory_and_part_3_point_at_each_other():
-    rows = re.findall(r"^ *(1\.\S+) & .* & (3\.\d)", (ROOT / "theory/sections/seen.tex").read_text(), re.M)
+    rows = re.findall(
+        r"^ *(1\.\S+) & .* & (3\.\d)", (ROOT / "theory/sections/seen.tex").read_text(encoding="utf-8"), re.M
+    )
     assert len(rows) >= 15
     part_3 = PROSE.split("## Part 3", 1)[1]
     for answer, section in rows:
@@ -76,7 +78,9 @@ def test_theory_and_part_3_point_at_each_other():
 
 
 def test_what_part_3_says_of_the_benchmark_is_in_its_table():
-    table = re.findall(r"^\| (.+?) \| (.+?) \|", (ROOT / "benchmarks/results/losses.md").read_text(), re.M)[1:]
+    table = re.findall(
+        r"^\| (.+?) \| (.+?) \|", (ROOT / "benchmarks/results/losses.md").read_text(encoding="utf-8"), re.M
+    )[1:]
     worst = {name: min(float(share) for share in re.findall(r"(\d+\.\d)%", cell)) for name, cell in table}
     best = {name: max(float(share) for share in re.findall(r"(\d+\.\d)%", cell)) for name, cell in table}
     assert len(worst) == 13

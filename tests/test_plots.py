@@ -65,7 +65,9 @@ def test_path_matrix_of_another_rank_is_refused():
 
 
 def test_reading_names_each_letter_over_its_span():
-    top, bottom = plot_reading(torch.zeros(32, 36), torch.zeros(10, 27), [0, 0, 1, 1, 2, 2, 2, 3, 3, 3], "ab")
+    top, bottom = plot_reading(
+        torch.zeros(32, 36), torch.zeros(10, 27), [0, 0, 1, 1, 2, 2, 2, 3, 3, 3], "ab"
+    )
     assert [text.get_text() for text in top.texts] == ["a", "b"]
     assert bottom.get_lines()[0].get_ydata().tolist() == [0, 0, 26, 26, 1, 1, 1, 26, 26, 26]
 
@@ -98,5 +100,7 @@ def test_graph_is_drawn_with_a_name_on_every_arc(separators):
     both = intersect(spelling, linear_graph(torch.zeros(6, 27)))
     for graph in (spelling, both):
         ax = plot_graph(graph, highlight=[0])
-        names = [text.get_text() for text in ax.texts if text.get_text() in SYMBOLS and text.get_text()]
+        names = [
+            text.get_text() for text in ax.texts if text.get_text() in SYMBOLS and text.get_text()
+        ]
         assert len(names) == len(graph.labels)

@@ -8,7 +8,7 @@ import pytest
 import ebm_ocr
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -33,14 +33,14 @@ def test_example_of_whole_words_runs():
 
 
 def test_times_of_ranking_are_those_that_the_benchmark_wrote():
-    measured = (ROOT / "benchmarks/results/losses.md").read_text()
+    measured = (ROOT / "benchmarks/results/losses.md").read_text(encoding="utf-8")
     for seconds, beta in re.findall(r"([\d.]+) s at beta = (\w+)", measured):
         assert f"in {seconds} s" in " ".join(README.split()), beta
     assert re.search(r"Measured (\S+)", measured)[1] in README
 
 
 def test_table_of_times_is_the_one_that_the_benchmark_wrote():
-    measured = (ROOT / "benchmarks/results/alignment.md").read_text()
+    measured = (ROOT / "benchmarks/results/alignment.md").read_text(encoding="utf-8")
     rows = [row for row in README.splitlines() if re.match(r"\| (viterbi|free energy|wide)", row)]
     assert len(rows) == 6
     for row in rows:
@@ -57,6 +57,6 @@ def test_files_named_in_the_map_exist():
 
 
 def test_make_targets_named_in_the_readme_exist():
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
     used = set(re.findall(r"make ([a-z]+)", README))
     assert {"notebook", "test", "help"} <= used <= targets

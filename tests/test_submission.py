@@ -54,7 +54,7 @@ def test_every_source_travels_readable_and_ahead_of_the_first_code():
     names = [path.relative_to(ROOT).as_posix() for path in (ROOT / "ebm_ocr").rglob("*.py")]
     for name in names:
         (cell,) = [cell for cell in cells if cell.source.startswith(f"%%writefile {name}\n")]
-        assert (ROOT / name).read_text() in cell.source
+        assert (ROOT / name).read_text(encoding="utf-8") in cell.source
     last = max(i for i, cell in enumerate(cells) if cell.source.startswith("%%writefile"))
     assert not any("import" in cell.source for cell in cells[:1])
     assert "from ebm_ocr import" in next(c.source for c in cells[last + 1 :] if c.cell_type == "code")

@@ -338,7 +338,7 @@ def test_figures_are_drawn_in_grey(tmp_path, monkeypatch):
         "loss_plane.pdf",
         "sharpening.pdf",
     }
-    assert "\\newcommand{\\GapLate}" in (tmp_path / "numbers.tex").read_text()
+    assert "\\newcommand{\\GapLate}" in (tmp_path / "numbers.tex").read_text(encoding="utf-8")
     for path in tmp_path.glob("*.pdf"):
         content = PdfReader(path).pages[0].get_contents().get_data().decode("latin-1")
         assert re.search(r"[\d.]+ [gG]\b", content)

@@ -242,7 +242,7 @@ def main() -> None:
         "GapHinge": f"{gap(sharpen('hinge', 2000)[1])[-1]:.1f}",
     }
     lines = [rf"\newcommand{{\{name}}}{{{value}}}" for name, value in numbers.items()]
-    (FOLDER / "numbers.tex").write_text("\n".join(lines) + "\n")
+    (FOLDER / "numbers.tex").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(*lines, sep="\n")
 
 

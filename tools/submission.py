@@ -2,9 +2,9 @@
 
     python tools/submission.py abc123
 
-writes abc123.zip with hw4_theory.pdf and hw4_impl.ipynb. The notebook carries the package's sources in cells ahead of
-its first import; it is executed in an empty folder with the installed package hidden, and only if that works is there a
-zip.
+writes abc123.zip with hw4_theory.pdf and hw4_impl.ipynb. The notebook carries the package's sources
+in cells ahead of its first import; it is executed in an empty folder with the installed package
+hidden, and only if that works is there a zip.
 """
 
 from __future__ import annotations
@@ -31,12 +31,16 @@ class OnlyHere:
         if name == "ebm_ocr":
             spec = importlib.machinery.PathFinder.find_spec(name, [os.getcwd()])
             if spec is None:
-                raise ModuleNotFoundError("ebm_ocr is not in this folder; an installed one is hidden")
+                raise ModuleNotFoundError("no ebm_ocr in this folder; an installed one is hidden")
             return spec
 
 sys.meta_path.insert(0, OnlyHere)
 """
 """A sitecustomize.py: the package can be imported from the working folder only."""
+
+
+LONGEST_NET_ID = 32
+"""A net id has up to eight characters; file systems end at 255 bytes."""
 
 
 def bundle(notebook: NotebookNode) -> NotebookNode:
@@ -45,12 +49,17 @@ def bundle(notebook: NotebookNode) -> NotebookNode:
     folders = sorted({path.parent.relative_to(ROOT).as_posix() for path in files})
     cells = [
         new_markdown_cell(
-            "# The package `ebm_ocr`\n\nThis notebook carries its package along, a file a cell, so that it runs in any "
-            "folder; the homework itself starts below the last of them."
+            "# The package `ebm_ocr`\n\n"
+            "This notebook carries its package along, a file a cell, so that it runs "
+            "in any folder; the homework itself starts below the last of them."
         ),
-        new_code_cell(f"import os\n\nfor folder in {folders}:\n    os.makedirs(folder, exist_ok=True)"),
+        new_code_cell(
+            f"import os\n\nfor folder in {folders}:\n    os.makedirs(folder, exist_ok=True)"
+        ),
     ]
-    cells += [new_code_cell(f"%%writefile {path.relative_to(ROOT).as_posix()}\n{path.read_text()}") for path in files]
+    for path in files:
+        name, source = path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
+        cells.append(new_code_cell(f"%%writefile {name}\n{source}"))
     for number, cell in enumerate(cells):
         cell["id"] = f"package-{number:02d}"
     alone = nbformat.from_dict(notebook)
@@ -60,41 +69,54 @@ def bundle(notebook: NotebookNode) -> NotebookNode:
 
 
 def run_alone(notebook: NotebookNode) -> NotebookNode:
-    """Execute a notebook in an empty folder where only its own ebm_ocr can be imported; with its outputs.
+    """Execute a notebook in an empty folder where only its own ebm_ocr can be imported.
 
     Raises:
         RuntimeError: a cell failed; the message holds what it printed.
     """
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as hide:
-        (Path(hide) / "sitecustomize.py").write_text(HIDE)
+        (Path(hide) / "sitecustomize.py").write_text(HIDE, encoding="utf-8")
         path = Path(folder) / "hw4_impl.ipynb"
         nbformat.write(notebook, path)
-        command = [sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute", "--inplace", path.name]
-        environment = {**os.environ, "PYTHONPATH": hide}
-        run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        options = ["--to", "notebook", "--execute", "--inplace", path.name]
+        run = subprocess.run(
+            [sys.executable, "-m", "nbconvert", *options],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": hide},
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",  # what a failing cell prints may be in any encoding
+            check=False,
+        )
         if run.returncode:
-            raise RuntimeError(f"the notebook does not run alone, so there is no zip:\n{run.stderr[-3000:]}")
+            failure = run.stderr[-3000:]
+            raise RuntimeError(f"the notebook does not run alone, so there is no zip:\n{failure}")
         return nbformat.read(path, as_version=4)
 
 
 def check_net_id(net_id: str) -> None:
-    """Raise ValueError unless a net id is letters and digits."""
-    if not re.fullmatch(r"[A-Za-z0-9]+", net_id):
-        raise ValueError(f"expected NET_ID as letters and digits, such as abc123, got {net_id!r}")
+    """Raise ValueError unless a net id is letters and digits, few enough for a file's name."""
+    if not re.fullmatch(rf"[A-Za-z0-9]{{1,{LONGEST_NET_ID}}}", net_id):
+        raise ValueError(
+            f"expected NET_ID as letters and digits, at most {LONGEST_NET_ID}, such as abc123, "
+            f"got {net_id!r:.80}"
+        )
 
 
 def pack(net_id: str, notebook: Path, pdf: Path, folder: Path) -> Path:
     """Write ``folder/<net_id>.zip``, or nothing.
 
     Raises:
-        ValueError: a net id that is not letters and digits.
+        ValueError: a net id that is not letters and digits, or of more than 32.
         FileNotFoundError: no PDF or no notebook.
         RuntimeError: the notebook does not run alone.
     """
     check_net_id(net_id)
     for path in (notebook, pdf):
         if not path.is_file():
-            raise FileNotFoundError(f"expected {path}: `make theory` and `make notebook` write what is packed")
+            raise FileNotFoundError(
+                f"expected {path}: `make theory` and `make notebook` write what is packed"
+            )
     executed = nbformat.writes(run_alone(bundle(nbformat.read(notebook, as_version=4))))
     target = folder / f"{net_id}.zip"
     with tempfile.TemporaryDirectory(dir=folder) as beside:
@@ -108,14 +130,18 @@ def pack(net_id: str, notebook: Path, pdf: Path, folder: Path) -> Path:
 
 def main() -> None:
     """Pack from the command line."""
-    parser = argparse.ArgumentParser(description="Pack hw4_theory.pdf and a notebook that runs alone into NET_ID.zip.")
+    parser = argparse.ArgumentParser(
+        description="Pack hw4_theory.pdf and a notebook that runs alone into NET_ID.zip."
+    )
     parser.add_argument("net_id", help="letters and digits, such as abc123")
     parser.add_argument("--check", action="store_true", help="only check the net id")
     arguments = parser.parse_args()
     try:
         if arguments.check:
             return check_net_id(arguments.net_id)
-        target = pack(arguments.net_id, ROOT / "hw4_impl.ipynb", ROOT / "theory" / "hw4_theory.pdf", ROOT)
+        target = pack(
+            arguments.net_id, ROOT / "hw4_impl.ipynb", ROOT / "theory" / "hw4_theory.pdf", ROOT
+        )
     except (ValueError, FileNotFoundError, RuntimeError) as error:
         sys.exit(str(error))
     print(f"{target.name}, its notebook executed alone:")

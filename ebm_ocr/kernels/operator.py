@@ -231,9 +231,9 @@ def formula(value: Callable, same: Callable) -> type[Function]:
         @_nested
         def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
             first, *rest = _primals(ctx)
-            result, pull, *_ = torch.func.vjp(lambda inner: same(inner, *rest, *ctx.options), first)
+            pulled = torch.func.vjp(lambda inner: same(inner, *rest, *ctx.options), first)
             # pull is linear, so what it pulls back is pushed forward; torch nests no jvp in dual numbers
-            push = torch.func.vjp(lambda grad: pull(grad)[0], torch.zeros_like(result))[1]
+            push = torch.func.vjp(lambda grad: pulled[1](grad)[0], torch.zeros_like(pulled[0]))[1]
             return push(tangent)[0]
 
         @staticmethod
