@@ -100,7 +100,8 @@ def viterbi(
     check_choice("separators", separators, TOPOLOGIES)
     inputs = _prepare(energies, targets, window_lengths, target_lengths, separator, wildcard)
     check_choice("infeasible", infeasible, OUTCOMES)
-    values, _, path = align(*inputs, separators == "optional", math.inf, infeasible == "raise")
+    strict = infeasible == "raise"
+    values, _, path = align(*inputs, separators == "optional", math.inf, strict, False)
     versions = _versions(energies, targets)
     return Alignment(narrow(values, energies), path, energies, targets, wildcard, versions)
 
@@ -159,7 +160,8 @@ def free_energy(
     if targets is not None:
         inputs = _prepare(energies, targets, window_lengths, target_lengths, separator, wildcard)
         check_choice("infeasible", infeasible, OUTCOMES)
-        return narrow(align(*inputs, optional, beta, infeasible == "raise")[0], energies, dtype)
+        strict, wide = infeasible == "raise", dtype == torch.float64
+        return narrow(align(*inputs, optional, beta, strict, wide)[0], energies, dtype)
     if target_lengths is not None or wildcard is not None:
         raise ValueError(
             "expected targets with target_lengths or a wildcard, got None: the sum over all words"
@@ -282,8 +284,8 @@ def _with_wildcards(
     return pad(energies, (0, 2), value=energy), beyond.where(~wild, classes + wild.cumsum(1) % 2)
 
 
-def _versions(*tensors: Tensor) -> tuple[int, ...]:
+def _versions(energies: Tensor, targets: Tensor) -> tuple[int, ...]:
     """How often each was changed in place, as far as torch counts it."""
-    if not all(can_look_at(tensor) and not tensor.is_inference() for tensor in tensors):
+    if torch.compiler.is_compiling() or energies.is_inference() or targets.is_inference():
         return ()
-    return tuple(tensor._version for tensor in tensors)
+    return energies._version, targets._version

@@ -95,7 +95,9 @@ def check_floats(name: str, values: Any) -> None:
     """A dense tensor of a floating-point type that can be computed with."""
     if not isinstance(values, Tensor) or values.dtype not in FLOATS:
         raise TypeError(f"expected a float tensor of {name}, got {_kind(values)}")
-    if type(values) is not Tensor and type(values).__name__ == "MaskedTensor":
+    if type(values) is Tensor and values.layout is torch.strided and not values.is_nested:
+        return
+    if type(values).__name__ == "MaskedTensor":
         raise TypeError(f"expected a plain tensor of {name}, got a MaskedTensor: fill it with inf")
     if values.layout is not torch.strided or values.is_nested:
         kind = "nested" if values.is_nested else str(values.layout)
@@ -109,7 +111,9 @@ def check_targets(energies: Tensor, targets: Any) -> None:
     if targets.dim() != 2 or targets.shape[0] != energies.shape[0]:
         shape, got = tuple(energies.shape), tuple(targets.shape)
         raise ValueError(f"expected targets ({shape[0]}, T) for energies {shape}, got {got}")
-    if targets.device != energies.device:
+    if targets.is_cpu != energies.is_cpu or not (
+        targets.is_cpu or targets.device == energies.device
+    ):
         raise ValueError(
             f"expected targets on {energies.device} with the energies, got {targets.device}"
         )
@@ -131,6 +135,8 @@ def as_lengths(name: str, lengths: Any, energies: Tensor, longest: int) -> Tenso
         raise TypeError(f"expected integer {name}, got {lengths.dtype}")
     if lengths.shape != (batch,):
         raise ValueError(f"expected {name} ({batch},), got {tuple(lengths.shape)}")
+    if lengths.dtype is torch.int64 and lengths.is_cpu and energies.is_cpu:
+        return lengths  # at no cost
     return lengths.to(energies.device, torch.int64)
 
 
@@ -197,7 +203,8 @@ def widen(values: Tensor) -> Tensor:
 
 def narrow(values: Tensor, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """Results in a dtype, by default that of what came, but at least float32."""
-    return values.to(dtype or torch.promote_types(like.dtype, torch.float32))
+    dtype = dtype or torch.promote_types(like.dtype, torch.float32)
+    return values if values.dtype is dtype else values.to(dtype)  # at no cost
 
 
 def _kind(value: object) -> str:

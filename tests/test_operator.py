@@ -29,7 +29,7 @@ def scores(values, beta=1.0, separators="required"):
 @pytest.mark.parametrize("beta", [1.0, math.inf])
 @pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # torch's own, inside of the check
 def test_torch_accepts_the_operator(beta, separators):
-    inputs = (energies().requires_grad_(), TARGETS, *LENGTHS, 3, separators == "optional", beta, True, True)
+    inputs = (energies().requires_grad_(), TARGETS, *LENGTHS, 3, separators == "optional", beta, True, False, True)
     results = torch.library.opcheck(torch.ops.ebm_ocr.align.default, inputs, raise_exception=True)
     assert set(results.values()) == {"SUCCESS"}
 
@@ -119,7 +119,7 @@ def test_no_gradient_is_computed_when_none_is_wanted():
     with torch.no_grad():
         assert not scores(leaf).requires_grad
     assert not scores(leaf.detach()).requires_grad
-    inputs = (leaf.detach(), TARGETS, *LENGTHS, 3, False, 1.0, True, False)
+    inputs = (leaf.detach(), TARGETS, *LENGTHS, 3, False, 1.0, True, False, False)
     assert torch.ops.ebm_ocr.align(*inputs)[1].numel() == 0
 
 

@@ -174,6 +174,26 @@ def wide_boltzmann(energies, used, beta, weights, powers):
 
 
 @compiled
+def rounded_shares(row, row_power, backward, behind, share):
+    """Write a window's shares by the largest among them; their sum.
+
+    For exponents beyond 2 ** 53, which are rounded: those up to a window and from there on then do not
+    add up to those of all windows.
+    """
+    power, most, total = np.empty(share.size), 2 * NEVER, 0.0
+    for s in range(share.size):
+        x, k = row[s] * backward[s], row_power[s] + behind[s]
+        k = k + 1 if x >= HALF else k - 1 if x < 1 / HALF else k
+        share[s] = x * DOWN if x >= HALF else x * RADIX if x < 1 / HALF else x
+        power[s] = k if x > 0 else 2 * NEVER
+        most = max(most, power[s])
+    for s in range(share.size):
+        share[s] *= 1.0 if power[s] == most else DOWN if power[s] == most - 1 else 0.0
+        total += share[s]
+    return total
+
+
+@compiled
 def wide_sum(energies, windows, states, detour, slots, used, optional, beta, forward, powers, gradient):
     """:func:`linear_sum` for energies of any spread: each cell has an exponent of its own, so nothing is cut off.
 
@@ -216,7 +236,7 @@ def wide_sum(energies, windows, states, detour, slots, used, optional, beta, for
         return math.inf
     if gradient.size:
         backward, behind = np.zeros(states), np.full(states, NEVER)
-        share, share_power, found = np.empty(states), np.empty(states), np.empty(2 * count)
+        share, found = np.empty(states), np.empty(2 * count)
         left, left_power = np.zeros(states + 2), np.full(states + 2, NEVER)
         over = np.full(states + 2, 4 * NEVER)
         over[:states] = far
@@ -229,16 +249,15 @@ def wide_sum(energies, windows, states, detour, slots, used, optional, beta, for
             for s in range(states):
                 weights[s], raised[s] = weight[at, slots[s]], power[at, slots[s]]
             row, row_power = forward[i + 1], powers[i + 1]
-            most = 2 * NEVER  # exponents beyond 2 ** 53 are rounded: each window's shares have their own
+            shares = 0.0
             for s in range(states):
-                x, k = row[s + 2] * backward[s], row_power[s + 2] + behind[s]
-                k = k + 1 if x >= HALF else k - 1 if x < 1 / HALF else k
-                share[s] = x * DOWN if x >= HALF else x * RADIX if x < 1 / HALF else x
-                share_power[s] = k if x > 0 else 2 * NEVER
-                most = max(most, share_power[s])
+                k = row_power[s + 2] + behind[s] - top
+                scale = 1.0 if k == 0 else DOWN if k == -1 else RADIX if k == 1 else 0.0
+                share[s] = row[s + 2] * backward[s] * scale
+                shares += share[s]
+            if not abs(shares - total) < 1e-6 * total:
+                shares = rounded_shares(row[2:], row_power[2:], backward, behind, share)
             for s in range(states):
-                k = share_power[s]
-                share[s] *= 1.0 if k == most else DOWN if k == most - 1 else 0.0
                 x, k = backward[s] * weights[s], behind[s] + raised[s]
                 k = k + 1 if x >= HALF else k - 1 if x < 1 / HALF else k
                 x = x * DOWN if x >= HALF else x * RADIX if x < 1 / HALF else x
@@ -253,7 +272,6 @@ def wide_sum(energies, windows, states, detour, slots, used, optional, beta, for
             found[:] = 0
             for s in range(states):
                 found[slots[s] + np.uint64(count * (s >> 1 & 1))] += share[s]
-            shares = found.sum()
             for k in range(count):
                 gradient[i, used[k]] = (found[k] + found[k + count]) / shares
     return level - (math.log(total) + top * LOG_RADIX) / beta

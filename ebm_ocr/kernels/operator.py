@@ -30,24 +30,26 @@ def run_align(
     optional: bool,
     beta: float,
     strict: bool,
+    wide: bool,
     gradient: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Align (B, L, C) float32 or float64 energies with (B, T) targets.
 
     Returns:
-        (B,) free energies, as wide as sums are; their gradient (B, L, C), empty if not wanted; and at
+        (B,) free energies, if ``wide`` as wide as sums are; their gradient (B, L, C), empty if not wanted; and at
         ``beta = inf`` the (B, L) target index of each window on the best path, else empty.
 
     Raises:
         ValueError: see :func:`check`.
     """
-    inputs = (energies.detach(), targets, window_lengths, target_lengths)
-    if energies.device.type == "cpu":
+    energies = energies.detach() if energies.requires_grad else energies
+    inputs = (energies, targets, window_lengths, target_lengths)
+    if energies.is_cpu:
         arrays = [tensor.contiguous().numpy() for tensor in inputs]
-        shape = arrays[0].shape
+        shape = energies.shape
         values = np.empty(shape[0])
         path = np.empty(shape[:2] if beta == math.inf else (0, 0), np.int64)
-        slopes = np.empty(shape if gradient else (0, 0, 0), arrays[0].dtype)
+        slopes = np.empty(shape, arrays[0].dtype) if gradient else _nothing(arrays[0].dtype)[0]
         best_paths, free_energies = _cpu_kernels()
         if beta == math.inf:
             refused = best_paths[optional](*arrays, separator, strict, path, values, slopes)
@@ -55,13 +57,17 @@ def run_align(
             refused = free_energies(*arrays, separator, optional, strict, beta, values, slopes)
         if refused:
             check(*inputs, separator, optional, strict)
-        return torch.from_numpy(values), torch.from_numpy(slopes), torch.from_numpy(path)
+        values = values if wide else values.astype(slopes.dtype, copy=False)
+        kept = torch.from_numpy(slopes) if gradient else _nothing(slopes.dtype)[1]
+        return torch.from_numpy(values), kept, torch.from_numpy(path)
     lattice = check(*inputs, separator, optional, strict)
     if energies.device.type == "cuda" and _has_triton():
         from .cuda import align as align_on_cuda
 
-        return align_on_cuda(inputs[0], lattice, window_lengths, beta, gradient)
-    return by_reference(inputs[0], lattice, window_lengths, beta, gradient)
+        results = align_on_cuda(inputs[0], lattice, window_lengths, beta, gradient)
+    else:
+        results = by_reference(inputs[0], lattice, window_lengths, beta, gradient)
+    return results[0] if wide else results[0].to(energies.dtype), *results[1:]
 
 
 def run_all_words(
@@ -386,12 +392,14 @@ def _fake_align(
     optional: bool,
     beta: float,
     strict: bool,
+    wide: bool,
     gradient: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     batch, windows, _ = energies.shape
     path_shape = (batch, windows) if beta == math.inf else (0, 0)
     path = targets.new_empty(path_shape, dtype=torch.int64)
-    return *_fake_sum(energies, gradient), path
+    values, slopes = _fake_sum(energies, gradient)
+    return values if wide else values.to(energies.dtype), slopes, path
 
 
 def _fake_sum(energies: Tensor, gradient: bool) -> tuple[Tensor, Tensor]:
@@ -406,6 +414,13 @@ def _cpu_kernels() -> tuple[dict[bool, Callable[..., int]], Callable[..., int]]:
     from .cpu_sums import free_energies
 
     return BEST_PATHS, free_energies
+
+
+@functools.cache
+def _nothing(dtype: np.dtype) -> tuple[np.ndarray, Tensor]:
+    """What stands for a gradient that nobody wants; made once, as it takes longer than the checks."""
+    array = np.empty((0, 0, 0), dtype)
+    return array, torch.from_numpy(array)
 
 
 def _has_triton() -> bool:
