@@ -28,11 +28,13 @@ SETTINGS: dict[str, dict[str, str]] = {
 WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OMP_NUM_THREADS")
 """What a shell may have set already; each run starts without."""
 ONE_TRAINING = """
-import sys, time
-from ebm_ocr import TrainConfig, path_cross_entropy, prepare, train_ebm_model
+import sys, time, torch
+from ebm_ocr import SimpleNet, SimpleWordsDataset, collate_fn, path_cross_entropy, train_ebm_model
 steps = int(sys.argv[1])
-model, loader, optimizer, *_ = prepare(0, TrainConfig(words=32 * 20))
-batches = list(loader)
+model = SimpleNet()
+optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+words = SimpleWordsDataset(5, 32 * 20, jitter=True, min_length=2, seed=0)
+batches = list(torch.utils.data.DataLoader(words, 32, collate_fn=collate_fn))
 train_ebm_model(model, 1, batches[:5], path_cross_entropy, optimizer)
 start = time.perf_counter()
 train_ebm_model(model, 1, (batches * steps)[:steps], path_cross_entropy, optimizer)

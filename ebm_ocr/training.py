@@ -299,7 +299,8 @@ def train_from_scratch(
 def prepare(seed: int, config: TrainConfig) -> Setup:
     """A new network, its words in batches, its optimizer and schedule, all decided by the seed.
 
-    The optimizer waits at the low rate where the schedule begins, so hand both to the loop.
+    The optimizer waits at the low rate where the schedule begins, so hand both to the loop, which
+    warns if the schedule is left out.
 
     A training that is to go on later as if unbroken has five states, all plain data for
     ``torch.save``: the ``state_dict()`` of model, optimizer and schedule, the order of the words in
@@ -343,6 +344,11 @@ def _fit(
     _check_optimizer(model, optimizer)
     if schedule is not None:
         _check_schedule(schedule, optimizer, epochs, loader)
+    elif any("max_lr" in group for group in optimizer.param_groups):
+        warnings.warn(
+            "the optimizer waits at the low rate where a one-cycle schedule begins: pass schedule=",
+            stacklevel=3,
+        )
     history = History([], [], [], [], []) if history is None else history
     if not isinstance(history, History):
         raise TypeError(f"expected a History, got {type(history).__name__}")

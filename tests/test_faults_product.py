@@ -751,3 +751,11 @@ def difference(good, bad):
 class Difference(nn.Module):
     def forward(self, good, bad):
         return good - bad
+
+
+@pytest.mark.fault("a schedule that is left out", "sibling of Lightning #15462")
+def test_a_schedule_that_is_left_out_is_said():
+    model, loader, optimizer, schedule = prepare(0, TrainConfig(words=32, epochs=1))
+    with pytest.warns(UserWarning, match="one-cycle schedule begins: pass schedule="):
+        train_ebm_model(model, 1, loader, path_cross_entropy, optimizer)
+    train_ebm_model(model, 1, loader, path_cross_entropy, optimizer, schedule=schedule)
