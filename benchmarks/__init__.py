@@ -1,1 +1,2 @@
-"""Measurements that README and notebook quote; each module is a command, ``python -m benchmarks.NAME``."""
+"""Measurements that README and notebook quote; each module is a command,
+``python -m benchmarks.NAME``."""

@@ -1,4 +1,5 @@
-"""Exact-match accuracy on fresh words of every length, over three training seeds: ``python -m benchmarks.accuracy``.
+"""Exact-match accuracy on fresh words of every length, over three training seeds:
+``python -m benchmarks.accuracy``.
 
 The test words are those of :func:`ebm_ocr.accuracy_by_length`; training never sees their seeds.
 """

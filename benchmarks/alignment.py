@@ -1,10 +1,13 @@
-"""The engine against its peers: ``python -m benchmarks.alignment`` writes a table and a plot to benchmarks/results/.
+"""The engine against its peers: ``python -m benchmarks.alignment`` writes a table
+and a plot to benchmarks/results/.
 
-``pip install .[bench]`` brings the peers; those that are missing are left out and named. All run on one thread, in one
-interleaved run: in each round every contender is called once unmeasured, then five times, and the median counts.
-Times drift from machine to machine, so what is reported are fractions of the peer's time.
+``pip install .[bench]`` brings the peers; those that are missing are left out and named. All run on
+one thread, in one interleaved run: in each round every contender is called once unmeasured, then
+five times, and the median counts. Times drift from machine to machine, so what is reported are
+fractions of the peer's time.
 
-Each target is ``c_a_t_`` with T symbols. For CTC that are T/2 labels, which give T + 1 states: as many as ours has.
+Each target is ``c_a_t_`` with T symbols. For CTC that are T/2 labels,
+which give T + 1 states: as many as ours has.
 """
 
 from __future__ import annotations
@@ -32,7 +35,12 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 RESULTS = Path(__file__).parent / "results"
-WORKLOADS = {"small": (32, 40, 10), "medium": (128, 128, 24), "long": (16, 1024, 200), "huge": (1024, 64, 16)}
+WORKLOADS = {
+    "small": (32, 40, 10),
+    "medium": (128, 128, 24),
+    "long": (16, 1024, 200),
+    "huge": (1024, 64, 16),
+}
 """Batch, windows, target symbols."""
 CLASSES = 27
 LIMITS = {
@@ -62,7 +70,9 @@ def make_inputs(batch: int, windows: int, symbols: int) -> Inputs:
     energies = -torch.log_softmax(torch.randn(batch, windows, CLASSES, generator=generator), 2)
     letters = torch.randint(0, BETWEEN, (batch, symbols // 2), generator=generator)
     targets = torch.stack([letters, torch.full_like(letters, BETWEEN)], 2).flatten(1)
-    return Inputs(energies, letters, targets, torch.full((batch,), windows), torch.full((batch,), symbols))
+    return Inputs(
+        energies, letters, targets, torch.full((batch,), windows), torch.full((batch,), symbols)
+    )
 
 
 def contenders(data: Inputs) -> dict[str, Callable[[], Any]]:
@@ -73,14 +83,21 @@ def contenders(data: Inputs) -> dict[str, Callable[[], Any]]:
 
         def call() -> None:
             leaf = energies.detach().requires_grad_()
-            free_energy(leaf, data.targets, data.windows, data.symbols, 1.0, separators).sum().backward()
+            free_energy(
+                leaf, data.targets, data.windows, data.symbols, 1.0, separators
+            ).sum().backward()
 
         return call
 
     def ctc() -> None:
         leaf = (-data.energies).requires_grad_()
         torch.nn.functional.ctc_loss(
-            leaf.transpose(0, 1), data.letters, data.windows, data.symbols // 2, blank=BETWEEN, reduction="sum"
+            leaf.transpose(0, 1),
+            data.letters,
+            data.windows,
+            data.symbols // 2,
+            blank=BETWEEN,
+            reduction="sum",
         ).backward()
 
     arguments = data.energies, data.targets, data.windows, data.symbols
@@ -139,7 +156,9 @@ def _torchaudio(data: Inputs) -> Callable[[], Any]:
     from torchaudio.functional import forced_align
 
     scores, words = -data.energies, data.letters.int()
-    return lambda: [forced_align(scores[b : b + 1], words[b : b + 1], blank=BETWEEN) for b in range(len(words))]
+    return lambda: [
+        forced_align(scores[b : b + 1], words[b : b + 1], blank=BETWEEN) for b in range(len(words))
+    ]
 
 
 def interleave(calls: dict[str, Callable[[], Any]], rounds: int, row: int = 5) -> dict[str, float]:
@@ -167,7 +186,9 @@ def scaling(rounds: int) -> dict[str, tuple[list[int], dict[str, list[float]]]]:
         for value in values:
             shape = {**base, "L": 1024 if axis == "T" else base["L"], axis: value}
             calls = contenders(make_inputs(*shape.values()))
-            for name, seconds in interleave({name: calls[name] for name in rows}, rounds, 3).items():
+            for name, seconds in interleave(
+                {name: calls[name] for name in rows}, rounds, 3
+            ).items():
                 rows[name].append(seconds)
         found[axis] = (values, rows)
     return found
@@ -188,7 +209,8 @@ print(time.perf_counter() - start)
 MEMORY = """
 import torch, ebm_ocr
 def peak():  # Linux: the most memory that this process has held
-    return next(1024 * int(line.split()[1]) for line in open("/proc/self/status", "rb") if line.startswith(b"VmHWM"))
+    return next(1024 * int(line.split()[1]) \
+for line in open("/proc/self/status", "rb") if line.startswith(b"VmHWM"))
 arguments = dict(beta={beta}, separators={separators!r})
 L, T = 8000, 1000
 energies, targets = torch.rand(1, L, 27) * {scale}, torch.tensor([[0, 26] * (T // 2)])
@@ -205,7 +227,9 @@ print((peak() - before) / (8 * L * (T + ({separators!r} == "optional"))))
 
 def fresh(code: str) -> list[float]:
     """What a fresh process prints."""
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True
+    )
     return [float(line) for line in run.stdout.split()]
 
 
@@ -217,8 +241,9 @@ def report(rounds: int) -> str:
         calls = contenders(make_inputs(*shape))
         times[name] = interleave(calls, max(3, rounds if name != "small" else 10 * rounds))
     lines = [
-        f"Measured {date.today()} on {platform.machine()}, {os.cpu_count()} cores, one thread used; Python "
-        f"{platform.python_version()}, torch {torch.__version__}, by `python -m benchmarks.alignment`.",
+        f"Measured {date.today()} on {platform.machine()}, {os.cpu_count()} cores, "
+        f"one thread used; Python {platform.python_version()}, torch {torch.__version__}, "
+        "by `python -m benchmarks.alignment`.",
         "",
         "Time as a fraction of the peer's (the limit that we set ourselves in brackets):",
         "",
@@ -228,27 +253,38 @@ def report(rounds: int) -> str:
     for (ours, peer), limits in LIMITS.items():
         if peer not in times["small"]:
             continue
-        cells = [f"{t[ours] / t[peer]:.2f} ({limit:.2f})" for t, limit in zip(times.values(), limits)]
+        cells = [
+            f"{t[ours] / t[peer]:.2f} ({limit:.2f})" for t, limit in zip(times.values(), limits)
+        ]
         lines.append(f"| {ours} | {peer} | " + " | ".join(cells) + " |")
     shapes = ", ".join(f"{name} {shape}" for name, shape in WORKLOADS.items())
-    lines += ["", f"Workloads (B, L, T): {shapes}, {CLASSES} classes. Median milliseconds of the same run:", ""]
+    lines += [
+        "",
+        f"Workloads (B, L, T): {shapes}, {CLASSES} classes. Median milliseconds of the same run:",
+        "",
+    ]
     lines += ["| | " + " | ".join(WORKLOADS) + " |", "|---|" + "---|" * len(WORKLOADS)]
     for name in times["small"]:
-        lines.append(f"| {name} | " + " | ".join(f"{t[name] * 1e3:.3g}" for t in times.values()) + " |")
+        lines.append(
+            f"| {name} | " + " | ".join(f"{t[name] * 1e3:.3g}" for t in times.values()) + " |"
+        )
     wanted = {"monotonic-alignment-search", "optax.ctc_loss", "torchaudio.forced_align"}
     missing = sorted(wanted - set(times["small"]))
     lines += ["", f"Not installed, so not measured: {', '.join(missing) or 'nothing'}.", ""]
 
     grown = scaling(max(3, rounds // 2))
     lines += [
-        "Time grows with each size to the power of (T stays below 1: cells that no path can pass through are skipped,",
+        "Time grows with each size to the power of (T stays below 1: "
+        "cells that no path can pass through are skipped,",
         "and the sums have a cost for each window and class besides):",
         "",
         "| | B | L | T |",
         "|---|---|---|---|",
     ]
     for name in ("viterbi", "free energy + gradient"):
-        powers = [np.polyfit(np.log(sizes), np.log(rows[name]), 1)[0] for sizes, rows in grown.values()]
+        powers = [
+            np.polyfit(np.log(sizes), np.log(rows[name]), 1)[0] for sizes, rows in grown.values()
+        ]
         lines.append(f"| {name} | " + " | ".join(f"{power:.2f}" for power in powers) + " |")
     importing, first = fresh(FRESH), fresh(FRESH)
     lines += [
@@ -257,7 +293,8 @@ def report(rounds: int) -> str:
         f"{min(importing[0], first[0]):.2f} s to torch's, the first calls of both functions take "
         f"{min(importing[1], first[1]):.2f} s.",
         "",
-        "Peak memory beyond inputs and outputs, in float64 tables of one sample (8,000 windows, 1,000 symbols):",
+        "Peak memory beyond inputs and outputs, in float64 tables of one sample "
+        "(8,000 windows, 1,000 symbols):",
         "",
         "| viterbi | free energy + gradient | optional | wide energies |",
         "|---|---|---|---|",
@@ -268,28 +305,49 @@ def report(rounds: int) -> str:
         {"beta": 1.0, "separators": "optional", "scale": 1, "gradient": True},
         {"beta": 1.0, "separators": "optional", "scale": 300, "gradient": True},
     ]
-    lines.append("| " + " | ".join(f"{fresh(MEMORY.format(**case))[0]:.2f}" for case in cases) + " |")
+    lines.append(
+        "| " + " | ".join(f"{fresh(MEMORY.format(**case))[0]:.2f}" for case in cases) + " |"
+    )
     plot(times, grown)
     return "\n".join(lines) + "\n"
 
 
-def plot(times: dict[str, dict[str, float]], grown: dict[str, tuple[list[int], dict[str, list[float]]]]) -> None:
+def plot(
+    times: dict[str, dict[str, float]], grown: dict[str, tuple[list[int], dict[str, list[float]]]]
+) -> None:
     """Bars of milliseconds, and how time grows."""
     figure, (bars, lines) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
-    names = [name for name in times["small"] if name not in ("viterbi, optional", "free energy + gradient, optional")]
+    names = [
+        name
+        for name in times["small"]
+        if name not in ("viterbi, optional", "free energy + gradient, optional")
+    ]
     shades = plt.get_cmap("viridis")(np.linspace(0, 0.95, len(names)))
     for index, (name, shade) in enumerate(zip(names, shades)):
         places = np.arange(len(times)) + (index - len(names) / 2) * 0.11
         bars.bar(places, [t[name] * 1e3 for t in times.values()], 0.1, color=shade, label=name)
     bars.set(yscale="log", ylabel="median time [ms]", xlabel="workload", xticks=range(len(times)))
     bars.set_xticklabels(times)
-    figure.legend(*bars.get_legend_handles_labels(), loc="outside upper center", ncols=len(names), fontsize=7)
+    figure.legend(
+        *bars.get_legend_handles_labels(), loc="outside upper center", ncols=len(names), fontsize=7
+    )
     for (axis, (sizes, rows)), marker in zip(grown.items(), "osd"):
         for name, style in zip(rows, ("-", "--")):
             scaled = np.array(rows[name]) / rows[name][0]
-            lines.plot(np.array(sizes) / sizes[0], scaled, style + marker, color="0.3", label=f"{axis}, {name}")
+            lines.plot(
+                np.array(sizes) / sizes[0],
+                scaled,
+                style + marker,
+                color="0.3",
+                label=f"{axis}, {name}",
+            )
     lines.plot([1, 8], [1, 8], ":", color="0.7", label="linear")
-    lines.set(xscale="log", yscale="log", xlabel="size / smallest size", ylabel="time / time at the smallest size")
+    lines.set(
+        xscale="log",
+        yscale="log",
+        xlabel="size / smallest size",
+        ylabel="time / time at the smallest size",
+    )
     for axis in (lines.xaxis, lines.yaxis):
         axis.set_ticks([1, 2, 4, 8], labels=["1", "2", "4", "8"])
         axis.set_ticks([], minor=True)
@@ -300,8 +358,12 @@ def plot(times: dict[str, dict[str, float]], grown: dict[str, tuple[list[int], d
 
 def main() -> None:
     """Print the report and keep it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15, help="rounds of five calls each (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=15, help="rounds of five calls each (default: %(default)s)"
+    )
     RESULTS.mkdir(exist_ok=True)
     if hasattr(os, "sched_setaffinity"):  # before XLA is loaded, which counts the cores
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})

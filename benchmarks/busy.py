@@ -1,8 +1,10 @@
-"""What other programs on the same cores cost a training, by how torch's threads wait for each other.
+"""What other programs on the same cores cost a training,
+by how torch's threads wait for each other.
 
-``python -m benchmarks.busy`` trains the homework's network for some steps in a process of its own under each setting,
-alone and beside a busy loop on each core, the settings taking turns, and prints the median milliseconds of a step. With
-``--command "make test"`` it times a whole command instead, under the environment as it is, alone and beside the loops.
+``python -m benchmarks.busy`` trains the homework's network for some steps in a process of its own
+under each setting, alone and beside a busy loop on each core, the settings taking turns, and prints
+the median milliseconds of a step. With ``--command "make test"`` it times a whole command instead,
+under the environment as it is, alone and beside the loops.
 """
 
 from __future__ import annotations
@@ -58,7 +60,9 @@ def step_milliseconds(setting: dict[str, str], steps: int) -> float:
     """Mean over the steps of one training in a fresh process; rendering left out."""
     environment = {k: v for k, v in os.environ.items() if k not in WAITING} | setting
     command = [sys.executable, "-c", ONE_TRAINING, str(steps)]
-    run = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    run = subprocess.run(
+        command, env=environment, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
     return float(run.stdout)
 
 
@@ -67,26 +71,44 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--programs", type=int, default=os.cpu_count(), help="busy loops, default one a core")
+    parser.add_argument(
+        "--programs", type=int, default=os.cpu_count(), help="busy loops, default one a core"
+    )
     parser.add_argument("--command", help="time this command once in place of training steps")
     arguments = parser.parse_args()
     if arguments.command:
         for programs in (0, arguments.programs):
             with busy(programs):
                 start = time.perf_counter()
-                subprocess.run(shlex.split(arguments.command), check=True, stdout=subprocess.DEVNULL)
-                print(f"{arguments.command}, {programs} busy programs: {time.perf_counter() - start:.0f} s", flush=True)
+                subprocess.run(
+                    shlex.split(arguments.command), check=True, stdout=subprocess.DEVNULL
+                )
+                print(
+                    f"{arguments.command}, {programs} busy programs: "
+                    f"{time.perf_counter() - start:.0f} s",
+                    flush=True,
+                )
         return
     times: dict[tuple[str, int], list[float]] = {}
     for _ in range(arguments.rounds):
         for programs in (0, arguments.programs):
             for name, setting in SETTINGS.items():
                 with busy(programs):
-                    times.setdefault((name, programs), []).append(step_milliseconds(setting, arguments.steps))
-    print(f"Milliseconds of a training step, median of {arguments.rounds} runs of {arguments.steps} steps:\n")
-    print(f"| setting | alone | beside {arguments.programs} busy programs | ratio |\n|---|---|---|---|")
+                    times.setdefault((name, programs), []).append(
+                        step_milliseconds(setting, arguments.steps)
+                    )
+    print(
+        f"Milliseconds of a training step, median of {arguments.rounds} runs "
+        f"of {arguments.steps} steps:\n"
+    )
+    print(
+        f"| setting | alone | beside {arguments.programs} busy programs | ratio |\n"
+        "|---|---|---|---|"
+    )
     for name in SETTINGS:
-        alone, beside = (statistics.median(times[name, programs]) for programs in (0, arguments.programs))
+        alone, beside = (
+            statistics.median(times[name, programs]) for programs in (0, arguments.programs)
+        )
         print(f"| {name} | {alone:.1f} | {beside:.1f} | {beside / alone:.1f} |")
 
 

@@ -1,8 +1,8 @@
 """Training with Python loops, the way a student writes Viterbi, against the batched engine.
 
-``python -m benchmarks.homework`` trains the same network, from the same weights, on the same words in the same order,
-once each way, and prints both times, their ratio and both accuracies on fresh words. The words are rendered before the
-clock starts.
+``python -m benchmarks.homework`` trains the same network, from the same weights, on the same words
+in the same order, once each way, and prints both times, their ratio and both accuracies on fresh
+words. The words are rendered before the clock starts.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class Row(NamedTuple):
 
 
 def loop_find_path(pm: Tensor) -> list[tuple[int, int]]:
-    """Best path through an (L, T) matrix; the table is a tensor, filled cell by cell as the recurrence is written."""
+    """Best path through an (L, T) matrix; the table is a tensor,
+    filled cell by cell as the recurrence is written."""
     windows, symbols = pm.shape
     dp = torch.full((windows, symbols), math.inf)
     dp[0, 0] = pm[0, 0]

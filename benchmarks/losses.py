@@ -1,8 +1,10 @@
-"""Every loss of the theory on the real task, over three training seeds: ``python -m benchmarks.losses``.
+"""Every loss of the theory on the real task, over three training seeds:
+``python -m benchmarks.losses``.
 
-The same network, words, order, start and budget for each; only the loss differs, with its options at their defaults.
-Accuracy is measured on the words of :func:`ebm_ocr.accuracy_by_length`, whose seeds training never sees. Also times
-:func:`ebm_ocr.rank` on 50,000 words. Writes ``benchmarks/results/losses.md``.
+The same network, words, order, start and budget for each; only the loss differs, with its options
+at their defaults. Accuracy is measured on the words of :func:`ebm_ocr.accuracy_by_length`, whose
+seeds training never sees. Also times :func:`ebm_ocr.rank` on 50,000 words. Writes
+``benchmarks/results/losses.md``.
 """
 
 from __future__ import annotations
@@ -100,8 +102,8 @@ def learned(history: History) -> float:
 def table(runs: dict[str, list[Run]]) -> list[str]:
     """A row for each loss: the mean over the seeds, and lowest to highest where they differ."""
     lines = [
-        "| loss | words read, search | its worst length | words read, vote | passes to 99 % | level F(x, y) | gap "
-        "| seconds |",
+        "| loss | words read, search | its worst length | words read, vote | passes to 99 % "
+        "| level F(x, y) | gap | seconds |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, results in runs.items():
@@ -126,7 +128,8 @@ def spread(values: tuple[float, ...], form: str) -> str:
 
 
 def ranking_time(windows: int = 64, words: int = 50_000) -> dict[str, float]:
-    """Seconds to rank random words of two to twelve letters in one image on one thread, best of three."""
+    """Seconds to rank random words of two to twelve letters in one image on
+    one thread, best of three."""
     draw = random.Random(0)
     lexicon = sorted(
         {
@@ -160,17 +163,21 @@ def report(config: TrainConfig, seeds: int, test_words: int) -> str:
     lines = [
         "# Every loss on the real task",
         "",
-        f"Measured {date.today()} by `python -m benchmarks.losses` on {platform.system()} {platform.machine()}, "
-        f"Python {platform.python_version()}, torch {torch.__version__}; {config.words} words of {config.min_length} "
-        f"to {config.max_length} letters, {config.epochs} passes, seeds 0 to {seeds - 1}: mean, and lowest to highest "
-        f"in brackets. {test_words} test words of each length from 2 to 12.",
+        f"Measured {date.today()} by `python -m benchmarks.losses` "
+        f"on {platform.system()} {platform.machine()}, "
+        f"Python {platform.python_version()}, torch {torch.__version__}; "
+        f"{config.words} words of {config.min_length} to {config.max_length} letters, "
+        f"{config.epochs} passes, seeds 0 to {seeds - 1}: mean, and lowest to highest in brackets. "
+        f"{test_words} test words of each length from 2 to 12.",
         "",
         *table(runs),
         "",
-        "Losses of one or two energies are trained at beta = inf, those of the log-partition at beta = 1; level and",
+        "Losses of one or two energies are trained at beta = inf, "
+        "those of the log-partition at beta = 1; level and",
         "gap are free energies at that beta. Margin, limit and weight are 1, nothing was tuned.",
         "",
-        "Ranking 50,000 random words of two to twelve letters in one image of 64 windows, on one thread: "
+        "Ranking 50,000 random words of two to twelve letters in one image of 64 windows, "
+        "on one thread: "
         + ", ".join(f"{seconds:.2f} s at {beta}" for beta, seconds in times.items())
         + ".",
     ]

@@ -6,15 +6,24 @@ The data flows in one direction:
       +- words -> image - network -> energies +- alignment -> free energy, path - criteria -> scalar
                                         +------ decoding -> text
 
-An energy says how badly a window of the image fits a class; lower is better. The names below stand in the order of the
-data; each is loaded with its module when it is first used, so that ``import ebm_ocr`` costs little.
+An energy says how badly a window of the image fits a class; lower is better. The names below stand
+in the order of the data; each is loaded with its module when it is first used, so that
+``import ebm_ocr`` costs little.
 """
 
 from importlib import import_module
 from typing import Any
 
 _HOMES = {
-    "alphabet": ("ALPHABET_SIZE", "BETWEEN", "LETTERS", "SYMBOLS", "indices_to_str", "spell", "transform_word"),
+    "alphabet": (
+        "ALPHABET_SIZE",
+        "BETWEEN",
+        "LETTERS",
+        "SYMBOLS",
+        "indices_to_str",
+        "spell",
+        "transform_word",
+    ),
     "windows": ("HEIGHT", "STRIDE", "WINDOW", "count_windows"),
     "words": ("Batch", "SimpleWordsDataset", "collate_fn", "default_font", "simple_collate_fn"),
     "network": ("SimpleNet",),
@@ -27,7 +36,14 @@ _HOMES = {
         "viterbi_path",
         "viterbi_score",
     ),
-    "paths": ("BestPath", "build_ce_matrix", "build_path_matrix", "find_path", "path_cross_entropy", "path_energy"),
+    "paths": (
+        "BestPath",
+        "build_ce_matrix",
+        "build_path_matrix",
+        "find_path",
+        "path_cross_entropy",
+        "path_energy",
+    ),
     "alignment": ("WILDCARD", "Alignment", "Span", "free_energy", "posterior", "spans", "viterbi"),
     "criteria": ("PathEnergyLoss", "cross_entropy", "forward_loss", "normalise"),
     "losses": (
@@ -64,7 +80,13 @@ _HOMES = {
         "train_gtn_model",
         "train_model",
     ),
-    "evaluation": ("accuracy_by_length", "get_accuracy", "get_word_accuracy", "read_words", "reliability"),
+    "evaluation": (
+        "accuracy_by_length",
+        "get_accuracy",
+        "get_word_accuracy",
+        "read_words",
+        "reliability",
+    ),
     "plots": (
         "plot_alphabet",
         "plot_energies",

@@ -1,9 +1,10 @@
 """Energies and a target to paths and free energies, for batches: the one door to the kernels.
 
-Shapes: B samples, L windows, T target symbols, C classes. ``energies`` (B, L, C) and ``targets`` (B, T) may be padded;
-``window_lengths`` (B,) and ``target_lengths`` (B,) say how much of them counts (default: all), and what lies beyond
-never changes a result. A path gives each window one target symbol: it starts on the first, ends on the last, and each
-window stays or advances by one. With optional separators it may also pass over them.
+Shapes: B samples, L windows, T target symbols, C classes. ``energies`` (B, L, C) and ``targets``
+(B, T) may be padded; ``window_lengths`` (B,) and ``target_lengths`` (B,) say how much of them
+counts (default: all), and what lies beyond never changes a result. A path gives each window one
+target symbol: it starts on the first, ends on the last, and each window stays or advances by one.
+With optional separators it may also pass over them.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ class Alignment:
     free_energy: Tensor
     """(B,) sum of the energies on each path; its gradient is 1 on the path and 0 elsewhere."""
     path: Tensor
-    """(B, L) int64 target index of each window; -1 past a sample's end, on an optional separator that is not in the
-    target, and where no path fits."""
+    """(B, L) int64 target index of each window; -1 past a sample's end,
+    on an optional separator that is not in the target, and where no path fits."""
     energies: Tensor = field(repr=False)
     """(B, L, C) what was aligned."""
     targets: Tensor = field(repr=False)
@@ -77,7 +78,8 @@ class Span(NamedTuple):
     energy: float
     """Sum over the windows of the symbol's energy."""
     confidence: float
-    """Mean over the windows of the symbol's probability among all classes, ``softmax(-energies)``; 1 for a wildcard."""
+    """Mean over the windows of the symbol's probability among all classes,
+    ``softmax(-energies)``; 1 for a wildcard."""
 
 
 def viterbi(
@@ -91,11 +93,13 @@ def viterbi(
     wildcard: float | None = None,
     infeasible: Infeasible = "raise",
 ) -> Alignment:
-    """Find the lowest-energy path of every sample; :func:`ebm_ocr.find_path` for a batch of any lengths.
+    """Find the lowest-energy path of every sample; :func:`ebm_ocr.find_path`
+    for a batch of any lengths.
 
     Ties stay, else advance; of equally good ends the later one counts. Arguments and errors as in
-    :func:`free_energy`. Where all paths cost inf, the path is a legal one. Under ``torch.func.vmap``
-    return what you need of the result, such as ``.path``: vmap hands on tensors only.
+    :func:`free_energy`. Where all paths cost inf, the path is a legal one. Under
+    ``torch.func.vmap`` return what you need of the result, such as ``.path``: vmap hands on
+    tensors only.
     """
     check_choice("separators", separators, TOPOLOGIES)
     inputs = _prepare(energies, targets, window_lengths, target_lengths, separator, wildcard)
@@ -121,39 +125,44 @@ def free_energy(
 ) -> Tensor:
     r"""Free energy of every sample over all its paths, at inverse temperature ``beta``.
 
-    :math:`F_\beta = -\frac{1}{\beta} \log \sum_z e^{-\beta E(z)}`, where a path's energy is the sum over its windows.
-    At ``beta = inf`` it is the energy of the best path (Viterbi), at 1 the forward score of GTN and CTC. Its gradient
-    with respect to the energies is the posterior of the paths: how probable it is that a window shows a class.
+    :math:`F_\beta = -\frac{1}{\beta} \log \sum_z e^{-\beta E(z)}`, where a path's energy is the sum
+    over its windows. At ``beta = inf`` it is the energy of the best path (Viterbi), at 1 the
+    forward score of GTN and CTC. Its gradient with respect to the energies is the posterior of the
+    paths: how probable it is that a window shows a class.
 
     Args:
         energies: (B, L, C) floats, lower is better; +inf forbids a class.
-        targets: (B, T) integer classes. None sums over the paths of every word, of any length: :math:`e^{-\beta F}` is
-            then the partition function. A word is one or more letters with a separator behind each where separators
-            are required, and any letters, none included, where they are optional.
+        targets: (B, T) integer classes. None sums over the paths of every word, of any length:
+            :math:`e^{-\beta F}` is then the partition function. A word is one or more letters with
+            a separator behind each where separators are required, and any letters, none included,
+            where they are optional.
         window_lengths: (B,) integers, how many windows of each sample count; default L.
         target_lengths: (B,) integers, how many symbols of each target count; default T.
         beta: in (0, inf].
-        separators: "required": every symbol of the target is passed, as in ``c_a_t_``. "optional": the target's
-            letters are, and separators only where two equal letters meet; elsewhere, in front and behind included,
-            they may stand or not. That is CTC (Graves et al. 2006): with ``energies = -log_softmax`` and
-            ``beta = 1`` the result equals ``ctc_loss(blank=separator)``.
-        separator: class of the separator, default the last; matters only where it is optional, or for every word.
-        wildcard: energy per window of the symbol :data:`WILDCARD` (-1) in the targets, which any class matches.
-            Neighbouring wildcards need no separator between them.
-        infeasible: what a target that does not fit in its windows is: "raise" an error, or of energy "inf" with
-            gradient zero. An empty target fits optional separators, or no windows.
+        separators: "required": every symbol of the target is passed, as in ``c_a_t_``. "optional":
+            the target's letters are, and separators only where two equal letters meet; elsewhere,
+            in front and behind included, they may stand or not. That is CTC (Graves et al. 2006):
+            with ``energies = -log_softmax`` and ``beta = 1`` the result equals
+            ``ctc_loss(blank=separator)``.
+        separator: class of the separator, default the last;
+            matters only where it is optional, or for every word.
+        wildcard: energy per window of the symbol :data:`WILDCARD` (-1) in the targets,
+            which any class matches. Neighbouring wildcards need no separator between them.
+        infeasible: what a target that does not fit in its windows is: "raise" an error, or
+            of energy "inf" with gradient zero. An empty target fits optional separators,
+            or no windows.
         dtype: of the result; default that of ``energies``, but at least float32, as half precision
             ends at 65,504.
 
     Returns:
-        (B,) computed in float64, in float32 where the device has no float64; inf, with gradient zero,
-        where each path meets a forbidden class.
+        (B,) computed in float64, in float32 where the device has no float64; inf,
+        with gradient zero, where each path meets a forbidden class.
 
     Raises:
-        TypeError: energies not floating point, targets or lengths not integers; ``beta``, ``wildcard`` or
-            ``separator`` no single number, or one that asks for a gradient.
-        ValueError: shapes that don't fit, an empty batch, NaN or -inf energies, classes or lengths out of range, fewer
-            windows than the target needs, an option unknown.
+        TypeError: energies not floating point, targets or lengths not integers; ``beta``,
+            ``wildcard`` or ``separator`` no single number, or one that asks for a gradient.
+        ValueError: shapes that don't fit, an empty batch, NaN or -inf energies,
+            classes or lengths out of range, fewer windows than the target needs, an option unknown.
     """
     check_choice("separators", separators, TOPOLOGIES)
     beta, optional = as_beta(beta), separators == "optional"
@@ -186,12 +195,13 @@ def posterior(
     wildcard: float | None = None,
     infeasible: Infeasible = "raise",
 ) -> Tensor:
-    """Probability that each window shows each symbol of the target, over all paths at inverse temperature ``beta``.
+    """Probability that each window shows each symbol of the target,
+    over all paths at inverse temperature ``beta``.
 
-    It is the gradient of the free energy with respect to the path matrix: a row for each window that sums to 1, and at
-    ``beta = inf`` one-hot on the best path. Of optional separators only those in the target have a place in it. Rows
-    past a sample's end, and samples without a finite path, are 0. For reading and plotting: plain torch, not the
-    fast kernels, but differentiable.
+    It is the gradient of the free energy with respect to the path matrix: a row for each window
+    that sums to 1, and at ``beta = inf`` one-hot on the best path. Of optional separators only
+    those in the target have a place in it. Rows past a sample's end, and samples without a finite
+    path, are 0. For reading and plotting: plain torch, not the fast kernels, but differentiable.
 
     Args and errors: see :func:`free_energy`.
 
@@ -216,7 +226,9 @@ def spans(alignment: Alignment) -> list[list[Span]]:
         ValueError: the energies or targets were changed in place after they were aligned.
     """
     if alignment.versions != _versions(alignment.energies, alignment.targets):
-        raise ValueError("expected what was aligned, got energies or targets changed in place since")
+        raise ValueError(
+            "expected what was aligned, got energies or targets changed in place since"
+        )
     energies = widen(alignment.energies.detach().cpu())
     path, targets = alignment.path.cpu(), pad(alignment.targets.cpu().long(), (0, 1))
     on_path = targets.gather(1, path.where(path >= 0, targets.shape[1] - 1)).clamp(min=0)

@@ -52,7 +52,8 @@ def transform_word(word: str) -> Tensor:
 
 
 def spell(words: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """:func:`transform_word` for a batch: (B, T) targets, padded with separators, and their (B,) lengths."""
+    """:func:`transform_word` for a batch: (B, T) targets,
+    padded with separators, and their (B,) lengths."""
     targets = [transform_word(word) for word in as_words(words)]
     lengths = torch.tensor([len(target) for target in targets])
     return pad_sequence(targets, batch_first=True, padding_value=BETWEEN), lengths
@@ -61,8 +62,9 @@ def spell(words: Sequence[str]) -> tuple[Tensor, Tensor]:
 def indices_to_str(indices: Sequence[int] | Tensor) -> str:
     """Read a word from one class per window: ``aaab_bab_`` becomes ``ab``.
 
-    Separators cut the windows into segments; each segment votes for its most common letter (of equally common
-    ones, the first to appear wins). A letter written twice survives because a separator stands in between.
+    Separators cut the windows into segments; each segment votes for its most common letter (of
+    equally common ones, the first to appear wins). A letter written twice survives because a
+    separator stands in between.
 
     Args:
         indices: (L,) classes 0..26, one a window.
@@ -74,7 +76,9 @@ def indices_to_str(indices: Sequence[int] | Tensor) -> str:
     if classes.numel() == 0:
         return ""
     if classes.dim() != 1 or classes.dtype not in INTEGERS:
-        raise ValueError(f"expected (L,) integer classes, got shape {tuple(classes.shape)} of {classes.dtype}")
+        raise ValueError(
+            f"expected (L,) integer classes, got shape {tuple(classes.shape)} of {classes.dtype}"
+        )
     found = classes.tolist()
     if min(found) < 0 or max(found) >= ALPHABET_SIZE:
         raise ValueError(f"expected classes 0..{ALPHABET_SIZE - 1}, got {min(found)}..{max(found)}")

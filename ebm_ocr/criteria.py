@@ -11,7 +11,15 @@ from torch.nn import functional
 
 from .alignment import TOPOLOGIES, Separators, free_energy
 from .kernels import reference
-from .validation import as_beta, check_choice, check_energies, check_floats, narrow, whole_number, widen
+from .validation import (
+    as_beta,
+    check_choice,
+    check_energies,
+    check_floats,
+    narrow,
+    whole_number,
+    widen,
+)
 
 
 def cross_entropy(energies: Tensor, target: Tensor, **options: Any) -> Tensor:
@@ -33,8 +41,12 @@ def cross_entropy(energies: Tensor, target: Tensor, **options: Any) -> Tensor:
     check_floats("energies", energies)
     if energies.shape[:-1] != target.shape:
         expected = tuple(energies.shape[:-1])
-        raise ValueError(f"expected target {expected} for energies {tuple(energies.shape)}, got {tuple(target.shape)}")
-    open_ = energies.detach().amin(-1, keepdim=True) != math.inf  # or there is no probability to share out
+        raise ValueError(
+            f"expected target {expected} for energies {tuple(energies.shape)}, "
+            f"got {tuple(target.shape)}"
+        )
+    # or there is no probability to share out
+    open_ = energies.detach().amin(-1, keepdim=True) != math.inf
     chosen = torch.arange(energies.shape[-1], device=energies.device) == target[..., None]
     logits = -energies.where(open_, 0)  # border to probabilities: a low energy is a high logit
     logits = logits.masked_fill(~open_ & chosen, -math.inf)
@@ -43,7 +55,8 @@ def cross_entropy(energies: Tensor, target: Tensor, **options: Any) -> Tensor:
 
 
 def normalise(energies: Tensor) -> Tensor:
-    """Energies of each window moved to a common level, ``e + log Σ exp(-e)``: then ``exp(-e)`` are probabilities.
+    """Energies of each window moved to a common level, ``e + log Σ exp(-e)``:
+    then ``exp(-e)`` are probabilities.
 
     A window in which every class is forbidden stays inf.
 
@@ -65,10 +78,11 @@ def forward_loss(
     separators: Separators = "optional",
     separator: int | None = None,
 ) -> Tensor:
-    """Negative log-likelihood of each target, all its alignments summed: the loss of graph transformer networks.
+    """Negative log-likelihood of each target, all its alignments summed:
+    the loss of graph transformer networks.
 
-    The windows' energies are made log-probabilities, then it is ``free_energy`` at ``beta = 1``. With optional
-    separators this is CTC (Graves et al. 2006, equation 7).
+    The windows' energies are made log-probabilities, then it is ``free_energy`` at ``beta = 1``.
+    With optional separators this is CTC (Graves et al. 2006, equation 7).
 
     Args and errors: see :func:`ebm_ocr.free_energy`.
 
@@ -83,17 +97,19 @@ def forward_loss(
 
 
 class PathEnergyLoss(nn.Module):
-    """The free energy of targets as a module, in the manner of ``nn.CTCLoss``: ``free_energy``, reduced.
+    """The free energy of targets as a module, in the manner of ``nn.CTCLoss``:
+    ``free_energy``, reduced.
 
-    Call it with energies (B, L, C), targets (B, T), window lengths and target lengths, as :func:`ebm_ocr.free_energy`.
+    Call it with energies (B, L, C), targets (B, T), window lengths and target lengths,
+    as :func:`ebm_ocr.free_energy`.
 
     Args:
         beta: inverse temperature in (0, inf]; inf counts the best path alone.
         separators: "required" or "optional".
-        reduction: "none" for (B,); "sum"; or "mean" over the batch, each sample counting the same, unlike
-            ``nn.CTCLoss``, which divides each by its target's length first.
-        zero_infinity: False: a target that does not fit in its windows is a ``ValueError``, and one whose paths are
-            all forbidden costs inf. True: both cost 0, with gradient 0.
+        reduction: "none" for (B,); "sum"; or "mean" over the batch, each sample counting the same,
+            unlike ``nn.CTCLoss``, which divides each by its target's length first.
+        zero_infinity: False: a target that does not fit in its windows is a ``ValueError``,
+            and one whose paths are all forbidden costs inf. True: both cost 0, with gradient 0.
         separator: class of the separator; default the last one.
 
     Raises:

@@ -1,9 +1,9 @@
 """Energies to text: the vote of the windows, and exact search among all words.
 
-The classes of C are the letters from ``a`` on, and the separator last. A word's energy is that of its best path, or its
-free energy at inverse temperature beta, as in :func:`ebm_ocr.free_energy`. Where separators are required a word has one
-or more letters; where they are optional the empty word counts too. Searches run on the CPU, in float64, without
-gradient.
+The classes of C are the letters from ``a`` on, and the separator last. A word's energy is that of
+its best path, or its free energy at inverse temperature beta, as in :func:`ebm_ocr.free_energy`.
+Where separators are required a word has one or more letters; where they are optional the empty word
+counts too. Searches run on the CPU, in float64, without gradient.
 """
 
 from __future__ import annotations
@@ -39,14 +39,16 @@ class Reading(NamedTuple):
 
 
 def greedy_decode(energies: Tensor, window_lengths: Tensor | None = None) -> list[str]:
-    """Read each sample from the lowest-energy class of every window, see :func:`ebm_ocr.indices_to_str`.
+    """Read each sample from the lowest-energy class of every window,
+    see :func:`ebm_ocr.indices_to_str`.
 
     Args:
         energies: (B, L, 27).
         window_lengths: (B,) how many windows of each sample count; default L.
 
     Raises:
-        TypeError, ValueError: not (B, L, 27) floats, NaN or -inf energies, or lengths that don't fit.
+        TypeError, ValueError: not (B, L, 27) floats, NaN or -inf energies,
+            or lengths that don't fit.
     """
     lengths = _check_windows(energies, window_lengths)
     if energies.shape[2] != ALPHABET_SIZE:
@@ -67,7 +69,9 @@ def best_word(
     Raises:
         ValueError: a sample in which no word has a finite energy.
     """
-    return [_first(found, b) for b, found in enumerate(n_best(energies, 1, window_lengths, separators))]
+    return [
+        _first(found, b) for b, found in enumerate(n_best(energies, 1, window_lengths, separators))
+    ]
 
 
 def exact_decode(
@@ -83,11 +87,12 @@ def n_best(
     window_lengths: Tensor | None = None,
     separators: Separators = "required",
 ) -> list[list[Reading]]:
-    """The ``n`` words of least energy of each sample, in order; fewer where fewer have a finite energy.
+    """The ``n`` words of least energy of each sample, in order;
+    fewer where fewer have a finite energy.
 
-    Exact, by A* in the tree of prefixes (Hart, Nilsson & Raphael 1968) with the true cost of the cheapest way to go
-    on, so only prefixes of the words found are ever opened: about ``n * L`` steps of O(C L). Of words with the same
-    energy any may come first.
+    Exact, by A* in the tree of prefixes (Hart, Nilsson & Raphael 1968) with the true cost of the
+    cheapest way to go on, so only prefixes of the words found are ever opened: about ``n * L``
+    steps of O(C L). Of words with the same energy any may come first.
 
     Args:
         energies: (B, L, C), lower is better, C from 2 to 27.
@@ -108,7 +113,9 @@ def n_best(
             continue
         words, values = best_words(sample, separators == "optional", n)
         texts = ["".join(LETTERS[c] for c in word if c >= 0) for word in words.tolist()]
-        readings.append(sorted(map(Reading, texts, values.tolist()), key=lambda reading: reading.energy))
+        readings.append(
+            sorted(map(Reading, texts, values.tolist()), key=lambda reading: reading.energy)
+        )
     return readings
 
 
@@ -118,7 +125,8 @@ def most_offending(
     window_lengths: Tensor | None = None,
     separators: Separators = "required",
 ) -> list[Reading]:
-    """The word of least energy other than the right one, of each sample: what training should raise first.
+    """The word of least energy other than the right one, of each sample:
+    what training should raise first.
 
     Args:
         words: B right words.
@@ -130,7 +138,10 @@ def most_offending(
     """
     words = _check_words(words, energies, separators, one_a_sample=True)
     first_two = n_best(energies, 2, window_lengths, separators)
-    others = [[reading for reading in pair if reading.text != word] for pair, word in zip(first_two, words)]
+    others = [
+        [reading for reading in pair if reading.text != word]
+        for pair, word in zip(first_two, words)
+    ]
     return [_first(found, b) for b, found in enumerate(others)]
 
 
@@ -141,7 +152,8 @@ def rank(
     beta: float = math.inf,
     separators: Separators = "required",
 ) -> Tensor:
-    """Free energy of each word of a list in each sample; work is shared among words that begin alike.
+    """Free energy of each word of a list in each sample;
+    work is shared among words that begin alike.
 
     Args:
         words: N words, in any order; where separators are optional the empty one may be among them.
@@ -150,14 +162,15 @@ def rank(
     Args and errors otherwise: see :func:`n_best`.
 
     Returns:
-        (B, N) in the dtype of the energies, at least float32, and on their device; inf for words that do not fit.
-        ``argmin(1)`` is the best.
+        (B, N) in the dtype of the energies, at least float32, and on their device;
+        inf for words that do not fit. ``argmin(1)`` is the best.
     """
     beta = as_beta(beta)
     samples = _samples(energies, window_lengths, separators)
     words = _check_words(words, energies, separators)
     order = sorted(range(len(words)), key=words.__getitem__)
-    width = min(max(map(len, words)), energies.shape[1] + 1)  # with more letters than windows, none fits
+    # with more letters than windows, none fits
+    width = min(max(map(len, words)), energies.shape[1] + 1)
     text = "".join(words[i][:width].ljust(width) for i in order).encode()
     table = np.frombuffer(text, np.uint8).reshape(len(words), width).astype(np.int64) - ord("a")
     table[table < 0] = -1  # the blanks behind a word
@@ -180,7 +193,8 @@ def word_probability(
     beta: float = 1.0,
     separators: Separators = "required",
 ) -> Tensor:
-    """Gibbs probability of a word among all words: ``exp(-beta (F(x, y) - F(x)))``, F(x) over all words.
+    """Gibbs probability of a word among all words:
+    ``exp(-beta (F(x, y) - F(x)))``, F(x) over all words.
 
     Args:
         words: B words, one a sample.
@@ -195,7 +209,8 @@ def word_probability(
         raise ValueError(f"expected a finite beta above 0, got {beta}")
     check_energies(energies)
     wide = widen(energies)
-    lowest = wide.detach().amin(2, keepdim=True)  # a window's level cancels, and large ones would round
+    # a window's level cancels, and large ones would round
+    lowest = wide.detach().amin(2, keepdim=True)
     wide = wide - lowest.where(lowest.isfinite(), 0)
     word = word_energy(wide, words, window_lengths, beta, separators)
     every = free_energy(wide, None, window_lengths, None, beta, separators)

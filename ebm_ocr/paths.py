@@ -1,4 +1,5 @@
-"""One path matrix at a time, as the handout has it: build it, find the best path, add up what a path collects.
+"""One path matrix at a time, as the handout has it: build it, find the best path,
+add up what a path collects.
 
 Here each recurrence can be read; :mod:`.alignment` does the same for batches, fast.
 """
@@ -61,7 +62,8 @@ def build_path_matrix(energies: Tensor, targets: Tensor) -> Tensor:
 
 
 def build_ce_matrix(energies: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy of each window for each symbol of the target, laid out as :func:`build_path_matrix`.
+    """Cross-entropy of each window for each symbol of the target,
+    laid out as :func:`build_path_matrix`.
 
     ``[b, i, j] = -log softmax(-energies[b, i])[targets[b, j]]``: the energies, made comparable
     between windows; inf in a window in which every class is.
@@ -75,14 +77,18 @@ def path_energy(pm: Tensor, path: Sequence[int] | Tensor) -> Tensor:
 
     Args:
         pm: (L, T) energies.
-        path: target index of each window. A path has L of them, starts at 0, ends at T - 1, each step is 0 or +1.
+        path: target index of each window. A path has L of them, starts at 0,
+            ends at T - 1, each step is 0 or +1.
 
     Returns:
         () in the dtype of ``pm``, at least float32, differentiable; the sum is taken in float64.
     """
     check_matrix(pm)
     windows, symbols = pm.shape
-    indices, impossible = torch.as_tensor(path, device=pm.device), pm.new_tensor(IMPOSSIBLE, dtype=torch.float32)
+    indices, impossible = (
+        torch.as_tensor(path, device=pm.device),
+        pm.new_tensor(IMPOSSIBLE, dtype=torch.float32),
+    )
     if indices.shape != (windows,) or indices.is_floating_point():
         return narrow(impossible, pm)
     steps = indices.long().diff()  # as int64: unsigned integers have no step back
@@ -107,7 +113,10 @@ def find_path(pm: Tensor) -> BestPath:
     check_matrix(pm)
     windows, symbols = pm.shape
     if symbols > windows:
-        raise ValueError(f"expected at least as many windows as symbols, got {windows} windows for {symbols} symbols")
+        raise ValueError(
+            f"expected at least as many windows as symbols, "
+            f"got {windows} windows for {symbols} symbols"
+        )
     energies = widen(pm.detach())  # a sum of many float32 would find another path
     dp = torch.full_like(energies, math.inf)
     dp[0, 0] = energies[0, 0]
@@ -132,8 +141,8 @@ def path_cross_entropy(ce: Tensor, path: Sequence[tuple[int, int]] | Tensor) -> 
 
     Args:
         ce: (L, T), or a batch (B, L, T), see :func:`build_ce_matrix`.
-        path: the cells ``(i, j)`` of one path, as in :class:`BestPath`; or for a batch (B, L) target indices, -1 past
-            a sample's end, as in :class:`Alignment`.
+        path: the cells ``(i, j)`` of one path, as in :class:`BestPath`; or for a batch (B, L)
+            target indices, -1 past a sample's end, as in :class:`Alignment`.
 
     Returns:
         () or (B,), differentiable.
@@ -156,6 +165,7 @@ def path_cross_entropy(ce: Tensor, path: Sequence[tuple[int, int]] | Tensor) -> 
         on_path = widen(ce.gather(2, cells.where(counts, 0)[..., None])[..., 0])
         return narrow(on_path.where(counts, 0).sum(1), ce)
     raise ValueError(
-        f"expected an (L, T) matrix with (i, j) cells or a (B, L, T) batch with (B, L) target indices, "
+        "expected an (L, T) matrix with (i, j) cells "
+        "or a (B, L, T) batch with (B, L) target indices, "
         f"got {tuple(ce.shape)} and {tuple(cells.shape)}"
     )

@@ -1,4 +1,5 @@
-"""What is accepted: each kind of argument is checked and converted here, once, for every public function.
+"""What is accepted: each kind of argument is checked and converted here, once,
+for every public function.
 
 Each function raises, naming what was expected and what came. Shapes and types are looked at on each
 call; values by the kernels as they go, and here when there is something to say.
@@ -53,7 +54,9 @@ def as_beta(beta: Any, most: float = math.inf) -> float:
     """An inverse temperature in (0, most]."""
     number = real_number("beta", beta)
     if not 0 < number <= most:
-        raise ValueError(f"expected beta in (0, {'inf' if most == math.inf else 'inf)'}], got {beta}")
+        raise ValueError(
+            f"expected beta in (0, {'inf' if most == math.inf else 'inf)'}], got {beta}"
+        )
     return number
 
 

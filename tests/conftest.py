@@ -13,7 +13,8 @@ if not torch.cuda.is_available():
 
 from ebm_ocr import BETWEEN, train_from_scratch
 
-settings.register_profile("ebm_ocr", deadline=None)  # what is compiled at its first call takes its time
+# what is compiled at its first call takes its time
+settings.register_profile("ebm_ocr", deadline=None)
 settings.load_profile("ebm_ocr")
 
 
@@ -30,7 +31,8 @@ def required_paths(windows, symbols):
 
 
 def optional_paths(windows, letters, gap=BETWEEN):
-    """Every class sequence that collapses to the letters: repeats merged, then separators dropped (CTC)."""
+    """Every class sequence that collapses to the letters: repeats merged,
+    then separators dropped (CTC)."""
     unfinished = [([], 0)]  # classes so far, letters shown
     for left in range(windows, 0, -1):
         longer = []

@@ -22,7 +22,9 @@ from ebm_ocr import (
     viterbi,
 )
 
-SHAPES = [(windows, symbols) for windows in range(1, 10) for symbols in range(1, min(windows, 5) + 1)]
+SHAPES = [
+    (windows, symbols) for windows in range(1, 10) for symbols in range(1, min(windows, 5) + 1)
+]
 BETAS = [0.3, 1.0, 5.0, math.inf]
 CLASSES = 5
 GAP = CLASSES - 1
@@ -77,7 +79,9 @@ def test_dp_table_against_enumeration(windows, symbols):
     for i in range(windows):
         for j in range(symbols):
             paths = list(required_paths(i + 1, j + 1)) if j <= i else []
-            lowest = min((path_energy(matrix[: i + 1, : j + 1], p).item() for p in paths), default=math.inf)
+            lowest = min(
+                (path_energy(matrix[: i + 1, : j + 1], p).item() for p in paths), default=math.inf
+            )
             assert dp[i, j].item() == pytest.approx(lowest)
 
 
@@ -111,20 +115,32 @@ def test_optional_separators_against_enumeration(windows, letters, beta):
 @settings(max_examples=60)
 def test_optional_separators_at_beta_1_are_ctc(data):
     batch, windows, letters = (data.draw(st.integers(1, high)) for high in (5, 14, 5))
-    lengths = torch.tensor(data.draw(st.lists(st.integers(1, letters), min_size=batch, max_size=batch)))
+    lengths = torch.tensor(
+        data.draw(st.lists(st.integers(1, letters), min_size=batch, max_size=batch))
+    )
     seed = data.draw(st.integers(0, 10_000))
-    words = torch.randint(0, 3, (batch, letters), generator=torch.Generator().manual_seed(seed))  # doubles are common
-    repeats = torch.tensor([int((w[1:n] == w[: n - 1]).sum()) for w, n in zip(words, lengths.tolist())])
+    # doubles are common
+    words = torch.randint(0, 3, (batch, letters), generator=torch.Generator().manual_seed(seed))
+    repeats = torch.tensor(
+        [int((w[1:n] == w[: n - 1]).sum()) for w, n in zip(words, lengths.tolist())]
+    )
     window_lengths = torch.tensor([data.draw(st.integers(1, windows)) for _ in range(batch)])
     window_lengths = torch.maximum(window_lengths, lengths + repeats)
     raw = draw(batch, int(window_lengths.max()), 27, seed=seed).requires_grad_()
     log_probabilities = torch.log_softmax(-raw, 2)
     spelled = torch.stack([words, torch.full_like(words, BETWEEN)], 2).flatten(1)
     ctc = torch.nn.functional.ctc_loss(
-        log_probabilities.transpose(0, 1), words, window_lengths, lengths, blank=BETWEEN, reduction="none"
+        log_probabilities.transpose(0, 1),
+        words,
+        window_lengths,
+        lengths,
+        blank=BETWEEN,
+        reduction="none",
     )
     for targets, target_lengths in ((words, lengths), (spelled, 2 * lengths)):
-        ours = free_energy(-log_probabilities, targets, window_lengths, target_lengths, 1.0, "optional")
+        ours = free_energy(
+            -log_probabilities, targets, window_lengths, target_lengths, 1.0, "optional"
+        )
         torch.testing.assert_close(ours, ctc)
         gradients = [torch.autograd.grad(f.sum(), raw, retain_graph=True)[0] for f in (ours, ctc)]
         torch.testing.assert_close(*gradients)
@@ -159,7 +175,9 @@ def test_padding_changes_no_bit_and_a_sample_alone_is_as_in_a_batch(seed, beta, 
         energies_other[b, windows:] = math.nan
         targets_other[b, symbols:] = -99
         energies_other.requires_grad_()
-        other = free_energy(energies_other, targets_other, window_lengths, target_lengths, **options)
+        other = free_energy(
+            energies_other, targets_other, window_lengths, target_lengths, **options
+        )
         assert torch.equal(other, whole)
         assert torch.equal(torch.autograd.grad(other.sum(), energies_other)[0], gradient)
         alone = free_energy(energies[b : b + 1, :windows], targets[b : b + 1, :symbols], **options)
@@ -171,7 +189,11 @@ def test_padding_changes_no_bit_and_a_sample_alone_is_as_in_a_batch(seed, beta, 
 @pytest.mark.parametrize("beta", [0.5, 1.0, 4.0])
 def test_gradients_are_those_of_finite_differences(separators, beta):
     energies = draw(2, 6, CLASSES).requires_grad_()
-    targets, windows, symbols = torch.tensor([[0, 1, 1], [2, 0, 0]]), torch.tensor([6, 4]), torch.tensor([3, 2])
+    targets, windows, symbols = (
+        torch.tensor([[0, 1, 1], [2, 0, 0]]),
+        torch.tensor([6, 4]),
+        torch.tensor([3, 2]),
+    )
 
     def function(energies):
         return free_energy(energies, targets, windows, symbols, beta, separators, GAP)
@@ -182,7 +204,11 @@ def test_gradients_are_those_of_finite_differences(separators, beta):
 
 def test_gradient_of_viterbi_is_the_path():
     matrix = draw(7, 3).requires_grad_()
-    for energy in (viterbi(*columns(matrix)).free_energy[0], free_energy(*columns(matrix))[0], find_path(matrix)[0]):
+    for energy in (
+        viterbi(*columns(matrix)).free_energy[0],
+        free_energy(*columns(matrix))[0],
+        find_path(matrix)[0],
+    ):
         (gradient,) = torch.autograd.grad(energy, matrix)
         expected = torch.zeros_like(matrix)
         expected[tuple(zip(*find_path(matrix).points))] = 1
@@ -200,8 +226,12 @@ def test_posterior_is_the_gradient_and_its_rows_sum_to_one(beta):
     for b, (windows, symbols) in enumerate(zip(*(part.tolist() for part in lengths))):
         every = list(required_paths(windows, symbols))
         costs = torch.stack([path_energy(matrix[b, :windows, :symbols], path) for path in every])
-        weights = (costs == costs.min()).double() if math.isinf(beta) else torch.softmax(-beta * costs, 0)
-        expected = sum(w * torch.nn.functional.one_hot(torch.tensor(p), 4) for w, p in zip(weights, every))
+        weights = (
+            (costs == costs.min()).double() if math.isinf(beta) else torch.softmax(-beta * costs, 0)
+        )
+        expected = sum(
+            w * torch.nn.functional.one_hot(torch.tensor(p), 4) for w, p in zip(weights, every)
+        )
         torch.testing.assert_close(found[b, :windows], expected)
 
 
@@ -219,7 +249,9 @@ def test_forbidden_cells_give_the_right_answer_and_no_nan(separators, beta):
         paths = [[targets[0, t] for t in path] for path in required_paths(5, 4)]
     else:
         paths = list(optional_paths(5, [0, 1, 0], GAP))
-    torch.testing.assert_close(value[0], softmin([energies[0, range(5), path].sum() for path in paths], beta))
+    torch.testing.assert_close(
+        value[0], softmin([energies[0, range(5), path].sum() for path in paths], beta)
+    )
     assert gradient.isfinite().all()
     torch.testing.assert_close(gradient[0].sum(1), torch.ones(5, dtype=torch.float64))
     assert gradient[0, 2, 0] == gradient[0, 4, 0] == 0
@@ -227,7 +259,9 @@ def test_forbidden_cells_give_the_right_answer_and_no_nan(separators, beta):
 
 @pytest.mark.parametrize("beta", BETAS)
 @pytest.mark.parametrize("separators", ["required", "optional"])
-def test_sample_without_a_finite_path_is_inf_with_zero_gradient_and_spares_the_others(separators, beta):
+def test_sample_without_a_finite_path_is_inf_with_zero_gradient_and_spares_the_others(
+    separators, beta
+):
     energies = draw(2, 5, CLASSES)
     energies[0, 3] = math.inf
     energies.requires_grad_()
@@ -245,7 +279,10 @@ def test_sample_without_a_finite_path_is_inf_with_zero_gradient_and_spares_the_o
 def test_large_beta_tends_to_viterbi():
     energies, targets = draw(4, 10, CLASSES), torch.tensor([[0, 1, 2]] * 4)
     exact = viterbi(energies, targets).free_energy
-    gaps = [(exact - free_energy(energies, targets, beta=beta)).max().item() for beta in (1, 10, 100, 1000)]
+    gaps = [
+        (exact - free_energy(energies, targets, beta=beta)).max().item()
+        for beta in (1, 10, 100, 1000)
+    ]
     assert gaps == sorted(gaps, reverse=True)
     assert 0 <= gaps[-1] < 1e-2 < gaps[0]
 
@@ -277,7 +314,16 @@ def test_matrices_against_the_obvious_loop():
 
 @pytest.mark.parametrize(
     "path",
-    [[0, 0, 1], [0, 1, 1, 1, 2], [1, 1, 1, 2], [0, 0, 1, 1], [0, 0, 2, 2], [0, 1, 0, 2], [0.0, 0.0, 1.0, 2.0], []],
+    [
+        [0, 0, 1],
+        [0, 1, 1, 1, 2],
+        [1, 1, 1, 2],
+        [0, 0, 1, 1],
+        [0, 0, 2, 2],
+        [0, 1, 0, 2],
+        [0.0, 0.0, 1.0, 2.0],
+        [],
+    ],
 )
 def test_what_is_no_path_costs_two_to_the_thirty(path):
     assert path_energy(torch.zeros(4, 3), path).item() == 2**30
@@ -294,7 +340,9 @@ def test_path_cross_entropy_takes_cells_or_a_batch_of_indices():
     ce = draw(2, 4, 3)
     aligned = torch.tensor([[0, 1, 1, 2], [0, 1, -1, -1]])
     batch = path_cross_entropy(ce, aligned)
-    torch.testing.assert_close(batch[0], path_cross_entropy(ce[0], [(0, 0), (1, 1), (2, 1), (3, 2)]))
+    torch.testing.assert_close(
+        batch[0], path_cross_entropy(ce[0], [(0, 0), (1, 1), (2, 1), (3, 2)])
+    )
     torch.testing.assert_close(batch[1], ce[1, 0, 0] + ce[1, 1, 1])
 
 
@@ -338,9 +386,21 @@ ENERGIES, TARGETS = torch.zeros(2, 6, CLASSES), torch.tensor([[0, 1], [2, 3]])
         ((ENERGIES, TARGETS, torch.tensor([6.0, 6.0])), TypeError, "integer window_lengths"),
         ((ENERGIES, TARGETS, None, torch.tensor([2, 3])), ValueError, "target_lengths in 0..2"),
         ((ENERGIES, TARGETS, None, torch.tensor([-1, 2])), ValueError, "target_lengths in 0..2"),
-        ((ENERGIES, TARGETS, torch.tensor([6, 0])), ValueError, "sample 1 has 0 windows, its target needs 2"),
-        ((ENERGIES, TARGETS, None, torch.tensor([0, 2])), ValueError, "sample 0 has 6 windows, its target needs 0"),
-        ((ENERGIES, TARGETS, torch.tensor([6, 1])), ValueError, "sample 1 has 1 windows, its target needs 2"),
+        (
+            (ENERGIES, TARGETS, torch.tensor([6, 0])),
+            ValueError,
+            "sample 1 has 0 windows, its target needs 2",
+        ),
+        (
+            (ENERGIES, TARGETS, None, torch.tensor([0, 2])),
+            ValueError,
+            "sample 0 has 6 windows, its target needs 0",
+        ),
+        (
+            (ENERGIES, TARGETS, torch.tensor([6, 1])),
+            ValueError,
+            "sample 1 has 1 windows, its target needs 2",
+        ),
     ],
 )
 def test_bad_input_is_refused(function, arguments, error, message):
@@ -348,7 +408,9 @@ def test_bad_input_is_refused(function, arguments, error, message):
         function(*arguments)
 
 
-@pytest.mark.parametrize("options", [{"beta": 0}, {"beta": -1}, {"beta": math.nan}, {"separators": "some"}])
+@pytest.mark.parametrize(
+    "options", [{"beta": 0}, {"beta": -1}, {"beta": math.nan}, {"separators": "some"}]
+)
 def test_bad_options_are_refused(options):
     with pytest.raises(ValueError, match="expected"):
         free_energy(ENERGIES, TARGETS, **options)

@@ -27,7 +27,8 @@ def test_round_trip_survives_any_number_of_windows_per_symbol(word, data):
 
 
 @pytest.mark.parametrize(
-    ("windows", "text"), [("aaab_bab_", "ab"), ("___", ""), ("ab_", "a"), ("_l_l_", "ll"), ("ba_", "b"), ("", "")]
+    ("windows", "text"),
+    [("aaab_bab_", "ab"), ("___", ""), ("ab_", "a"), ("_l_l_", "ll"), ("ba_", "b"), ("", "")],
 )
 def test_segments_vote_and_the_first_letter_wins_ties(windows, text):
     assert indices_to_str([SYMBOLS.index(symbol) for symbol in windows]) == text
@@ -45,7 +46,9 @@ def test_other_types_are_refused(word):
         transform_word(word)
 
 
-@pytest.mark.parametrize("indices", [[27], [-1, 0], torch.zeros(2, 2, dtype=torch.long), torch.zeros(3)])
+@pytest.mark.parametrize(
+    "indices", [[27], [-1, 0], torch.zeros(2, 2, dtype=torch.long), torch.zeros(3)]
+)
 def test_bad_indices_are_refused(indices):
     with pytest.raises(ValueError, match="expected"):
         indices_to_str(indices)

@@ -10,7 +10,14 @@ import torch
 from benchmarks import alignment, losses
 from benchmarks.alignment import BETWEEN, CLASSES, contenders, interleave, make_inputs
 from benchmarks.homework import compare, loop_find_path, loop_train
-from ebm_ocr import TrainConfig, find_path, free_energy, path_cross_entropy, prepare, train_ebm_model
+from ebm_ocr import (
+    TrainConfig,
+    find_path,
+    free_energy,
+    path_cross_entropy,
+    prepare,
+    train_ebm_model,
+)
 
 TINY = TrainConfig(words=40, epochs=1)
 
@@ -42,7 +49,9 @@ def test_engine_and_peers_are_given_the_same_words():
     ours = free_energy(data.energies, data.targets, data.windows, data.symbols, 1.0, "optional")
     scores = -data.energies.transpose(0, 1)
     lengths = data.windows, data.symbols // 2
-    theirs = torch.nn.functional.ctc_loss(scores, data.letters, *lengths, blank=BETWEEN, reduction="none")
+    theirs = torch.nn.functional.ctc_loss(
+        scores, data.letters, *lengths, blank=BETWEEN, reduction="none"
+    )
     torch.testing.assert_close(ours, theirs)
     assert data.energies.shape == (3, 14, CLASSES)
 
@@ -51,7 +60,8 @@ def test_every_contender_is_timed_and_missing_ones_are_left_out(monkeypatch):
     def missing(_):
         raise ImportError
 
-    monkeypatch.setattr(alignment, "_optax", missing)  # its threads would be in the way of tests that fork
+    # its threads would be in the way of tests that fork
+    monkeypatch.setattr(alignment, "_optax", missing)
     calls = contenders(make_inputs(3, 14, 4))
     assert {"viterbi", "free energy + gradient", "ctc_loss"} <= set(calls)
     assert "optax.ctc_loss" not in calls
@@ -81,7 +91,9 @@ def test_all_eleven_losses_are_in_the_benchmark():
     from ebm_ocr import losses as functions
 
     used = {loss.__name__ for loss, _ in losses.RUNS.values()}
-    assert used == set(re.findall(r"^def (\w+_loss)", Path(functions.__file__).read_text(encoding="utf-8"), re.M))
+    assert used == set(
+        re.findall(r"^def (\w+_loss)", Path(functions.__file__).read_text(encoding="utf-8"), re.M)
+    )
 
 
 def test_fifty_thousand_words_are_ranked_in_half_a_second():

@@ -37,13 +37,20 @@ def test_forward_loss_does_not_depend_on_the_level_of_the_energies(separators):
     shifted = energies + 100 * torch.randn(3, 8, 1)
     loss = forward_loss(energies, targets, separators=separators)
     assert (loss >= 0).all()
-    torch.testing.assert_close(forward_loss(shifted, targets, separators=separators), loss, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        forward_loss(shifted, targets, separators=separators), loss, rtol=1e-4, atol=1e-4
+    )
 
 
 def test_forward_loss_is_ctc():
     energies, letters = torch.randn(3, 8, 27), torch.tensor([[0, 1], [1, 1], [2, 0]])
     ctc = torch.nn.functional.ctc_loss(
-        torch.log_softmax(-energies, 2).transpose(0, 1), letters, [8] * 3, [2] * 3, blank=26, reduction="none"
+        torch.log_softmax(-energies, 2).transpose(0, 1),
+        letters,
+        [8] * 3,
+        [2] * 3,
+        blank=26,
+        reduction="none",
     )
     torch.testing.assert_close(forward_loss(energies, letters), ctc)
 
@@ -52,14 +59,21 @@ def test_normalised_windows_are_probabilities_in_the_same_order():
     energies = 30 * torch.randn(2, 5, 27)
     normalised = normalise(energies)
     torch.testing.assert_close(torch.exp(-normalised).sum(2), torch.ones(2, 5))
-    torch.testing.assert_close(normalised - normalised[..., :1], energies - energies[..., :1], rtol=0, atol=1e-4)
+    torch.testing.assert_close(
+        normalised - normalised[..., :1], energies - energies[..., :1], rtol=0, atol=1e-4
+    )
 
 
 def test_global_likelihood_is_ctc_where_separators_are_optional_only():
-    energies, targets = torch.randn(3, 8, 27, dtype=torch.float64), torch.tensor([[0, 26, 1, 26]] * 3)
+    energies, targets = (
+        torch.randn(3, 8, 27, dtype=torch.float64),
+        torch.tensor([[0, 26, 1, 26]] * 3),
+    )
     for separators in ("optional", "required"):
         everything = -free_energy(energies, beta=1.0, separators=separators)
-        globally = nll_loss(free_energy(energies, targets, beta=1.0, separators=separators), everything)
+        globally = nll_loss(
+            free_energy(energies, targets, beta=1.0, separators=separators), everything
+        )
         locally = forward_loss(energies, targets, separators=separators)
         assert torch.allclose(globally, locally) == (separators == "optional")
         assert (globally <= locally + 1e-9).all()  # fewer sequences to share with

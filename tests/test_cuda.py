@@ -1,4 +1,5 @@
-"""The Triton kernels against the reference: on a GPU where there is one, else small cases in Triton's interpreter."""
+"""The Triton kernels against the reference: on a GPU where there is one,
+else small cases in Triton's interpreter."""
 
 import math
 
@@ -10,7 +11,8 @@ pytest.importorskip("triton")
 from ebm_ocr import free_energy, viterbi
 from ebm_ocr.kernels import cuda, operator, reference
 
-pytestmark = pytest.mark.filterwarnings("ignore:Conversion of an array:DeprecationWarning")  # Triton 3.6 itself
+# Triton 3.6 itself
+pytestmark = pytest.mark.filterwarnings("ignore:Conversion of an array:DeprecationWarning")
 
 GPU = torch.cuda.is_available()
 DEVICE = "cuda" if GPU else "cpu"
@@ -29,7 +31,9 @@ def test_kernels_against_the_reference(optional, beta, kind, dtype):
     elif kind == "wide":
         energies = energies * 1e4
     elif kind == "forbidden":
-        energies = energies.masked_fill(torch.rand(energies.shape, generator=generator) < 0.2, math.inf)
+        energies = energies.masked_fill(
+            torch.rand(energies.shape, generator=generator) < 0.2, math.inf
+        )
         energies[3, 2] = math.inf
     targets = torch.randint(0, GAP + 1, (5, 4), generator=generator)
     window_lengths, target_lengths = torch.tensor([9, 6, 0, 7, 2]), torch.tensor([4, 2, 0, 3, 4])
@@ -39,8 +43,12 @@ def test_kernels_against_the_reference(optional, beta, kind, dtype):
     found = cuda.align(energies.to(DEVICE), lattice, window_lengths.to(DEVICE), beta, True)
     tolerance = 1e-5 if dtype == torch.float32 else 1e-9
     scale = 1e4 if kind == "wide" else 1.0
-    torch.testing.assert_close(found[0].cpu() / scale, expected[0] / scale, rtol=tolerance, atol=tolerance)
-    torch.testing.assert_close(found[1].cpu(), expected[1], rtol=0, atol=1e-4 if dtype == torch.float32 else 1e-8)
+    torch.testing.assert_close(
+        found[0].cpu() / scale, expected[0] / scale, rtol=tolerance, atol=tolerance
+    )
+    torch.testing.assert_close(
+        found[1].cpu(), expected[1], rtol=0, atol=1e-4 if dtype == torch.float32 else 1e-8
+    )
     assert found[2].cpu().equal(expected[2])
 
 
@@ -60,13 +68,16 @@ def test_a_gpu_gets_what_the_cpu_gets(separators, beta):
         results.append((value.detach().cpu(), leaf.grad.cpu(), path.cpu()))
     torch.testing.assert_close(results[0][0], results[1][0], rtol=1e-5, atol=1e-4)
     torch.testing.assert_close(results[0][1], results[1][1], rtol=0, atol=1e-4)
-    assert (results[0][2] == results[1][2]).float().mean() > 0.99  # float32 on one side: near ties may differ
+    # float32 on one side: near ties may differ
+    assert (results[0][2] == results[1][2]).float().mean() > 0.99
 
 
 def test_two_runs_are_equal_to_the_bit():
     energies = torch.randn(3, 8, 4, generator=torch.Generator().manual_seed(1)).to(DEVICE)
     targets, lengths = torch.tensor([[0, 3, 1]] * 3), torch.tensor([8, 7, 5])
-    lattice = reference.build_lattice(targets.to(DEVICE), torch.tensor([3, 2, 3]).to(DEVICE), GAP, True)
+    lattice = reference.build_lattice(
+        targets.to(DEVICE), torch.tensor([3, 2, 3]).to(DEVICE), GAP, True
+    )
     first, second = (cuda.align(energies, lattice, lengths.to(DEVICE), 1.0, True) for _ in range(2))
     assert first[0].equal(second[0])
     assert first[1].equal(second[1])

@@ -24,7 +24,9 @@ TOPOLOGIES = ["required", "optional"]
 
 
 def draw(*shape, seed=0, kind="normal"):
-    energies = torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    energies = torch.randn(
+        *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
     if kind == "tied":
         return energies.round()
     if kind == "constant":
@@ -37,14 +39,21 @@ def draw(*shape, seed=0, kind="normal"):
 def every_word(letters, longest, separators):
     """All words of up to so many letters."""
     shortest = 0 if separators == "optional" else 1
-    return ["".join(w) for n in range(shortest, longest + 1) for w in product(LETTERS[:letters], repeat=n)]
+    return [
+        "".join(w)
+        for n in range(shortest, longest + 1)
+        for w in product(LETTERS[:letters], repeat=n)
+    ]
 
 
 def energies_of(sample, words, separators, beta=math.inf):
-    """Each word's free energy by the engine, one at a time; the empty word shows separators alone."""
+    """Each word's free energy by the engine, one at a time;
+    the empty word shows separators alone."""
     gap, found = sample.shape[1] - 1, {}
     for word in words:
-        target = torch.tensor([[s for letter in word for s in (LETTERS.index(letter), gap)] or [gap]])
+        target = torch.tensor(
+            [[s for letter in word for s in (LETTERS.index(letter), gap)] or [gap]]
+        )
         lengths = None, torch.tensor([2 * len(word)])
         options = {"beta": beta, "separators": separators, "separator": gap, "infeasible": "inf"}
         found[word] = free_energy(sample[None], target, *lengths, **options).item()
@@ -55,7 +64,8 @@ def energies_of(sample, words, separators, beta=math.inf):
 @pytest.mark.parametrize("separators", TOPOLOGIES)
 @pytest.mark.parametrize("windows", range(1, 9))
 def test_n_best_are_the_first_of_all_words(windows, separators, kind):
-    """Every word that fits in the windows, over three letters, or two where there are many windows."""
+    """Every word that fits in the windows, over three letters,
+    or two where there are many windows."""
     letters = 3 if windows < 5 else 2
     sample = draw(windows, letters + 1, seed=windows, kind=kind)
     longest = windows if separators == "optional" else windows // 2
@@ -67,7 +77,9 @@ def test_n_best_are_the_first_of_all_words(windows, separators, kind):
     for text, energy in found:
         assert energy == pytest.approx(every[text], rel=1e-9, abs=1e-9)
     if found:
-        assert best_word(sample[None], separators=separators)[0].energy == pytest.approx(expected[0])
+        assert best_word(sample[None], separators=separators)[0].energy == pytest.approx(
+            expected[0]
+        )
     else:
         with pytest.raises(ValueError, match="sample 0 has no such word"):
             best_word(sample[None], separators=separators)
@@ -76,11 +88,14 @@ def test_n_best_are_the_first_of_all_words(windows, separators, kind):
 @pytest.mark.parametrize("separators", TOPOLOGIES)
 @pytest.mark.parametrize("seed", range(20))
 def test_most_offending_is_the_best_of_all_others(separators, seed):
-    """The right word is each of all words up to three letters in turn, over the alphabets of one to three letters."""
+    """The right word is each of all words up to three letters in turn,
+    over the alphabets of one to three letters."""
     sample = draw(7, 2 + seed % 3, seed=seed)
     letters = sample.shape[1] - 1
     longest = 7 if separators == "optional" else 3
-    every = energies_of(sample, every_word(letters, longest if letters < 3 else 4, separators), separators)
+    every = energies_of(
+        sample, every_word(letters, longest if letters < 3 else 4, separators), separators
+    )
     rights = [word for word in every if 1 <= len(word) <= 3]
     found = most_offending(sample.expand(len(rights), -1, -1), rights, separators=separators)
     for right, (text, energy) in zip(rights, found):
@@ -125,7 +140,9 @@ def test_rank_is_the_engine_word_by_word(kind, separators, beta):
     found = rank(energies, words, lengths, beta, separators)
     for b in range(3):
         for n in range(0, len(words), 7):
-            expected = word_energy(energies[b : b + 1], [words[n]], lengths[b : b + 1], beta, separators)
+            expected = word_energy(
+                energies[b : b + 1], [words[n]], lengths[b : b + 1], beta, separators
+            )
             torch.testing.assert_close(found[b, n], expected[0], rtol=1e-9, atol=1e-9)
 
 
@@ -138,7 +155,11 @@ def test_probabilities_of_all_words_sum_to_one(separators, beta):
     empty = 0.0
     if separators == "optional":
         empty = math.exp(
-            beta * (free_energy(energies, beta=beta, separators="optional", separator=2) - energies[0, :, 2].sum())
+            beta
+            * (
+                free_energy(energies, beta=beta, separators="optional", separator=2)
+                - energies[0, :, 2].sum()
+            )
         )
     assert shares.sum().item() + empty == pytest.approx(1.0)
     assert ((shares >= 0) & (shares <= 1)).all()
@@ -146,7 +167,9 @@ def test_probabilities_of_all_words_sum_to_one(separators, beta):
 
 def test_probability_has_the_gradient_of_finite_differences():
     energies = draw(2, 6, 4).requires_grad_()
-    assert torch.autograd.gradcheck(lambda e: word_probability(e, ["ab", "c"], torch.tensor([6, 5])), energies)
+    assert torch.autograd.gradcheck(
+        lambda e: word_probability(e, ["ab", "c"], torch.tensor([6, 5])), energies
+    )
 
 
 @pytest.mark.parametrize("separators", TOPOLOGIES)
@@ -172,10 +195,13 @@ def test_the_best_word_of_optional_separators_is_what_the_best_windows_collapse_
 
 @pytest.mark.parametrize("separators", ["required", "optional"])
 def test_ties_without_number_do_not_stop_the_search(separators):
-    """In every second window each letter costs the same: 26 ** 50 words tie, summed in another order each."""
+    """In every second window each letter costs the same: 26 ** 50 words tie,
+    summed in another order each."""
     energies = torch.full((1, 100, 27), 50.0, dtype=torch.float64)
     energies[:, 0::2, :26], energies[:, 1::2, 26] = 0, 0
-    energies += 7 * torch.rand(1, 100, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    energies += 7 * torch.rand(
+        1, 100, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     found = n_best(energies, 20, separators=separators)[0]
     assert len({reading.text for reading in found}) == 20
     for reading in found:
@@ -191,27 +217,37 @@ def test_large_finite_energies_forbid_as_well_as_infinite_ones(mask, separators)
     energies[:, :, 20:26] = mask
     found = n_best(energies, 5, separators=separators)[0]
     assert [reading.text for reading in found] == [reading.text for reading in expected]
-    assert [reading.energy for reading in found] == pytest.approx([reading.energy for reading in expected])
+    assert [reading.energy for reading in found] == pytest.approx(
+        [reading.energy for reading in expected]
+    )
 
 
 @pytest.mark.parametrize("offset", [-1e12, 1e6, 1e12])
 def test_the_level_of_the_energies_changes_no_word(offset):
-    energies = torch.randn(1, 30, 27, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    energies = torch.randn(
+        1, 30, 27, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     raised = energies + offset
     expected = n_best(raised - offset, 5)[0]  # rounded as the raised ones are
-    assert [reading.text for reading in n_best(raised, 5)[0]] == [reading.text for reading in expected]
+    assert [reading.text for reading in n_best(raised, 5)[0]] == [
+        reading.text for reading in expected
+    ]
 
 
 def test_empty_word_is_one_where_separators_are_optional():
     energies = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     lengths = torch.tensor([5, 3])
     silence = torch.stack([energies[0, :, 3].sum(), energies[1, :3, 3].sum()])
-    torch.testing.assert_close(word_energy(energies, ["", ""], lengths, separators="optional"), silence)
+    torch.testing.assert_close(
+        word_energy(energies, ["", ""], lengths, separators="optional"), silence
+    )
     ranked = rank(energies, ["a", "", "abcabc"], lengths, separators="optional")
     torch.testing.assert_close(ranked[:, 1], silence)
     assert ranked[:, 2].isinf().all()
     every = n_best(energies, 10_000, lengths, "optional")[0]
-    probabilities = [word_probability(energies[:1], [text], separators="optional").item() for text, _ in every]
+    probabilities = [
+        word_probability(energies[:1], [text], separators="optional").item() for text, _ in every
+    ]
     assert "" in [text for text, _ in every]
     assert sum(probabilities) == pytest.approx(1)
 
@@ -226,7 +262,9 @@ def test_what_does_not_fit_has_probability_zero_and_no_gradient():
 
 
 def test_ranks_of_half_precision_are_in_single():
-    energies = (0.1 * torch.randn(1, 40, 4, generator=torch.Generator().manual_seed(0)) - 10).bfloat16()
+    energies = (
+        0.1 * torch.randn(1, 40, 4, generator=torch.Generator().manual_seed(0)) - 10
+    ).bfloat16()
     words = [reading.text for reading in n_best(energies, 50)[0]][::-1]
     found = rank(energies, words)
     assert found.dtype == torch.float32
@@ -247,7 +285,9 @@ def test_search_reads_what_the_vote_reads_where_energies_are_clear(trained):
     assert [text for text, _ in best_word(energies, batch.window_lengths)] == texts
     assert greedy_decode(energies, batch.window_lengths) == texts
     offending = most_offending(energies, texts, batch.window_lengths)
-    for right, best, (other, energy) in zip(texts, best_word(energies, batch.window_lengths), offending):
+    for right, best, (other, energy) in zip(
+        texts, best_word(energies, batch.window_lengths), offending
+    ):
         assert other != right
         assert energy > best.energy
 

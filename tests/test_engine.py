@@ -1,4 +1,5 @@
-"""The kernels against the enumeration of all paths, against the reference, and at the edges of arithmetic."""
+"""The kernels against the enumeration of all paths, against the reference,
+and at the edges of arithmetic."""
 
 import math
 import os
@@ -12,7 +13,15 @@ from conftest import optional_paths, required_paths, softmin
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ebm_ocr import alignment_graph, forward_score, free_energy, intersect, linear_graph, viterbi, viterbi_score
+from ebm_ocr import (
+    alignment_graph,
+    forward_score,
+    free_energy,
+    intersect,
+    linear_graph,
+    viterbi,
+    viterbi_score,
+)
 from ebm_ocr.kernels import operator, reference
 
 TOPOLOGIES = ["required", "optional"]
@@ -21,7 +30,8 @@ GAP = 3
 
 
 def random_energies(generator, batch, windows, classes, kind="normal", dtype=torch.float64):
-    """Energies of one kind: plain, spread wide or narrow, constant in each window, tied, or with forbidden cells."""
+    """Energies of one kind: plain, spread wide or narrow, constant in each window,
+    tied, or with forbidden cells."""
     energies = torch.randn(batch, windows, classes, generator=generator, dtype=dtype)
     if kind == "tied":
         energies = energies.round()
@@ -51,7 +61,11 @@ def enumerated(energies, target, separators, beta):
     if math.isinf(beta):
         weights = torch.zeros_like(costs)
     else:
-        weights = torch.softmax(-beta * (costs - costs.min()), 0) if value < math.inf else torch.zeros_like(costs)
+        weights = (
+            torch.softmax(-beta * (costs - costs.min()), 0)
+            if value < math.inf
+            else torch.zeros_like(costs)
+        )
     classes = torch.nn.functional.one_hot(torch.tensor(every), energies.shape[1]).double()
     return value, torch.einsum("p,plc->lc", weights.double(), classes), costs, every
 
@@ -91,10 +105,16 @@ def test_ties_stay_then_advance(separators):
         windows, symbols = int(torch.randint(1, 9, (), generator=generator)), 4
         target = torch.randint(0, GAP + 1, (1, symbols), generator=generator)
         energies = torch.randint(0, 2, (1, windows, GAP + 1), generator=generator).double()
-        lattice = reference.build_lattice(target, torch.tensor([symbols]), GAP, separators == "optional")
-        states = reference.best_path(reference.path_matrix(energies, lattice.symbols), lattice, torch.tensor([windows]))
+        lattice = reference.build_lattice(
+            target, torch.tensor([symbols]), GAP, separators == "optional"
+        )
+        states = reference.best_path(
+            reference.path_matrix(energies, lattice.symbols), lattice, torch.tensor([windows])
+        )
         expected = lattice.positions.gather(1, states.clamp(min=0)).where(states >= 0, -1)
-        assert viterbi(energies, target, separators=separators, separator=GAP, infeasible="inf").path.equal(expected)
+        assert viterbi(
+            energies, target, separators=separators, separator=GAP, infeasible="inf"
+        ).path.equal(expected)
 
 
 @pytest.mark.parametrize("kind", ["normal", "forbidden", 1e4])
@@ -104,7 +124,11 @@ def test_ties_stay_then_advance(separators):
 def test_kernel_against_reference_on_ragged_batches(separators, kind, data):
     """6 x 170 = 1,020 batches, some of whose samples are empty or do not fit."""
     generator = torch.Generator().manual_seed(data.draw(st.integers(0, 10**6)))
-    batch, windows, symbols = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 30)), data.draw(st.integers(1, 12))
+    batch, windows, symbols = (
+        data.draw(st.integers(1, 5)),
+        data.draw(st.integers(1, 30)),
+        data.draw(st.integers(1, 12)),
+    )
     dtype = data.draw(st.sampled_from([torch.float32, torch.float64]))
     beta = data.draw(st.sampled_from([0.1, 1.0, 10.0, math.inf]))
     energies = random_energies(generator, batch, windows, GAP + 1, kind, dtype)
@@ -112,7 +136,9 @@ def test_kernel_against_reference_on_ragged_batches(separators, kind, data):
     window_lengths = torch.randint(0, windows + 1, (batch,), generator=generator)
     target_lengths = torch.randint(0, symbols + 1, (batch,), generator=generator)
     inputs = (energies, targets, window_lengths, target_lengths)
-    values, slopes, path = operator.run_align(*inputs, GAP, separators == "optional", beta, False, False, True)
+    values, slopes, path = operator.run_align(
+        *inputs, GAP, separators == "optional", beta, False, False, True
+    )
     lattice = reference.build_lattice(targets, target_lengths, GAP, separators == "optional")
     expected = operator.by_reference(energies.double(), lattice, window_lengths, beta, True)
     torch.testing.assert_close(values.double(), expected[0], rtol=1e-6, atol=1e-6)
@@ -142,7 +168,10 @@ def test_neither_padding_nor_neighbours_nor_a_second_run_change_a_bit(separators
     generator = torch.Generator().manual_seed(2)
     energies = random_energies(generator, 6, 60, GAP + 1, kind, torch.float32)
     targets = torch.randint(0, GAP + 1, (6, 9), generator=generator)
-    window_lengths, target_lengths = torch.tensor([60, 30, 41, 0, 59, 8]), torch.tensor([9, 8, 1, 0, 3, 9])
+    window_lengths, target_lengths = (
+        torch.tensor([60, 30, 41, 0, 59, 8]),
+        torch.tensor([9, 8, 1, 0, 3, 9]),
+    )
     options = (GAP, separators == "optional", beta, False, False, True)
     whole = operator.run_align(energies, targets, window_lengths, target_lengths, *options)
     again = operator.run_align(energies, targets, window_lengths, target_lengths, *options)
@@ -157,7 +186,9 @@ def test_neither_padding_nor_neighbours_nor_a_second_run_change_a_bit(separators
     for b in range(6):
         rows, columns = max(int(window_lengths[b]), 1), max(int(target_lengths[b]), 1)
         inputs = energies[b : b + 1, :rows], targets[b : b + 1, :columns]
-        alone = operator.run_align(*inputs, window_lengths[b : b + 1], target_lengths[b : b + 1], *options)
+        alone = operator.run_align(
+            *inputs, window_lengths[b : b + 1], target_lengths[b : b + 1], *options
+        )
         assert alone[0].equal(whole[0][b : b + 1])
         assert alone[1][0].equal(whole[1][b, :rows])
 
@@ -169,7 +200,9 @@ def test_long_samples_neither_overflow_nor_underflow(separators, spread):
     energies = random_energies(generator, 1, 1500, GAP + 1, spread)
     target = torch.tensor([[0, GAP, 1, GAP, 1, GAP, 2, GAP] * 20])
     inputs = energies, target, torch.tensor([1500]), torch.tensor([160])
-    values, slopes, _ = operator.run_align(*inputs, GAP, separators == "optional", 1.0, True, False, True)
+    values, slopes, _ = operator.run_align(
+        *inputs, GAP, separators == "optional", 1.0, True, False, True
+    )
     lattice = reference.build_lattice(target, inputs[3], GAP, separators == "optional")
     expected = operator.by_reference(energies, lattice, inputs[2], 1.0, True)
     torch.testing.assert_close(values, expected[0], rtol=1e-9, atol=0)
@@ -188,7 +221,9 @@ def test_a_path_that_looks_hopeless_until_the_last_window_is_not_lost(separators
     found = free_energy(energies, target, beta=1.0, separators=separators, separator=GAP)
     lattice = reference.build_lattice(target, torch.tensor([3]), GAP, separators == "optional")
     matrix = reference.path_matrix(energies, lattice.symbols)
-    torch.testing.assert_close(found, reference.free_energy(matrix, lattice, torch.tensor([40]), 1.0))
+    torch.testing.assert_close(
+        found, reference.free_energy(matrix, lattice, torch.tensor([40]), 1.0)
+    )
 
 
 @pytest.mark.parametrize("separators", TOPOLOGIES)
@@ -196,7 +231,9 @@ def test_empty_targets_and_no_windows(separators):
     energies = torch.arange(12.0).view(1, 3, 4).expand(4, 3, 4)
     targets = torch.zeros(4, 2, dtype=torch.long)
     lengths = torch.tensor([3, 0, 0, 2]), torch.tensor([0, 0, 1, 1])
-    found = free_energy(energies, targets, *lengths, separators=separators, separator=GAP, infeasible="inf")
+    found = free_energy(
+        energies, targets, *lengths, separators=separators, separator=GAP, infeasible="inf"
+    )
     separators_only = 3.0 + 7 + 11 if separators == "optional" else math.inf
     assert found.tolist() == [separators_only, 0.0, math.inf, 4.0]
 
@@ -204,8 +241,13 @@ def test_empty_targets_and_no_windows(separators):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_layouts_and_integer_types_do_not_matter(dtype):
     energies = torch.randn(7, 3, 4, generator=torch.Generator().manual_seed(0)).to(dtype)
-    strided, targets = energies.transpose(0, 1), torch.tensor([[0, 1], [2, 2], [1, 0]], dtype=torch.int16)
-    found = free_energy(strided, targets.T.contiguous().T, torch.tensor([7, 6, 5], dtype=torch.int32), beta=2.0)
+    strided, targets = (
+        energies.transpose(0, 1),
+        torch.tensor([[0, 1], [2, 2], [1, 0]], dtype=torch.int16),
+    )
+    found = free_energy(
+        strided, targets.T.contiguous().T, torch.tensor([7, 6, 5], dtype=torch.int32), beta=2.0
+    )
     expected = free_energy(strided.contiguous(), targets.long(), torch.tensor([7, 6, 5]), beta=2.0)
     assert found.dtype == torch.promote_types(dtype, torch.float32)
     assert found.equal(expected)
@@ -221,9 +263,19 @@ def test_nothing_the_kernels_were_given_is_written_to():
 
 
 def test_kernels_stay_within_their_arrays():
-    """As plain Python, where an index past the end is an error; compiled it would be a silent read of what is there."""
+    """As plain Python, where an index past the end is an error;
+    compiled it would be a silent read of what is there."""
     cases = "enumeration or neither or hopeless or empty"
-    command = [sys.executable, "-m", "pytest", "-q", "-W", "ignore::RuntimeWarning", "-p", "no:cacheprovider"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-W",
+        "ignore::RuntimeWarning",
+        "-p",
+        "no:cacheprovider",
+    ]
     result = subprocess.run(
         [*command, __file__, "-k", cases],
         env=os.environ | {"NUMBA_DISABLE_JIT": "1"},

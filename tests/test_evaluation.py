@@ -60,7 +60,9 @@ def test_recipe_reads_99_percent_of_fresh_words_of_every_length(trained):
 def test_reliability_counts_by_hand():
     confidence = torch.tensor([0.05, 0.92, 0.98, 1.0, 0.55, 0.51])
     found = reliability(confidence, torch.tensor([False, True, True, False, True, True]))
-    torch.testing.assert_close(found.confidence, torch.tensor([0.05, 0.53, 2.9 / 3], dtype=torch.float64))
+    torch.testing.assert_close(
+        found.confidence, torch.tensor([0.05, 0.53, 2.9 / 3], dtype=torch.float64)
+    )
     torch.testing.assert_close(found.accuracy, torch.tensor([0.0, 1.0, 2 / 3], dtype=torch.float64))
     assert found.answers.tolist() == [1, 2, 3]
     assert found.error == pytest.approx((0.05 + 2 * 0.47 + 0.9) / 6)
@@ -78,7 +80,9 @@ def test_reliability_refuses_no_bins_and_what_is_not_bool():
         reliability(torch.rand(2), torch.rand(2))
 
 
-@pytest.mark.parametrize(("confidence", "message"), [([0.5], r"\(1,\) and \(2,\)"), ([0.5, 1.5], r"got 0.5\.\.1.5")])
+@pytest.mark.parametrize(
+    ("confidence", "message"), [([0.5], r"\(1,\) and \(2,\)"), ([0.5, 1.5], r"got 0.5\.\.1.5")]
+)
 def test_reliability_refuses_what_is_no_probability(confidence, message):
     with pytest.raises(ValueError, match=message):
         reliability(torch.tensor(confidence), torch.tensor([True, False]))

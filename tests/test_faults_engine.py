@@ -1,7 +1,9 @@
-"""The engine's kinds of faults that public bug reports of comparable tools showed, held for all functions at once.
+"""The engine's kinds of faults that public bug reports of comparable tools showed,
+held for all functions at once.
 
-Right is the float64 recursion on the rounded input. Each test is a kind; its rows run over the public functions, both
-topologies, the dtypes, levels and sizes that a dtype holds, and the ways in which torch looks at a function.
+Right is the float64 recursion on the rounded input. Each test is a kind; its rows run over the
+public functions, both topologies, the dtypes, levels and sizes that a dtype holds, and the ways in
+which torch looks at a function.
 """
 
 import itertools
@@ -56,7 +58,8 @@ PATH = [0, 0, 1, 2, 2, 2, 3, 3, 3]
 
 
 def draw(dtype=torch.float64, level=0.0, size=1.0, seed=0, shape=(2, 9, 4)):
-    """Energies that are rounded to a grid, so that adding a level that is a power of two is exact."""
+    """Energies that are rounded to a grid, so that adding a level that
+    is a power of two is exact."""
     plain = torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     return (size * plain + level).to(dtype)
 
@@ -66,26 +69,36 @@ def targeted(function):
 
 
 def loss(**options):
-    return lambda energies, separators: PathEnergyLoss(separators=separators, **options)(energies, TARGETS, *LENGTHS)
+    return lambda energies, separators: PathEnergyLoss(separators=separators, **options)(
+        energies, TARGETS, *LENGTHS
+    )
 
 
 DIFFERENTIABLE = {
     "viterbi": targeted(lambda *a, **o: viterbi(*a, **o).free_energy),
     "free energy": targeted(lambda *a, **o: free_energy(*a, beta=0.7, **o)),
     "best energy": targeted(free_energy),
-    "all words": lambda e, separators: free_energy(e, None, LENGTHS[0], beta=0.7, separators=separators),
-    "lowest of all words": lambda e, separators: free_energy(e, None, LENGTHS[0], separators=separators),
+    "all words": lambda e, separators: free_energy(
+        e, None, LENGTHS[0], beta=0.7, separators=separators
+    ),
+    "lowest of all words": lambda e, separators: free_energy(
+        e, None, LENGTHS[0], separators=separators
+    ),
     "posterior": targeted(posterior),
     "forward loss": targeted(forward_loss),
     "loss": loss(beta=1.0, reduction="none"),
     "mean loss": loss(beta=1.0, zero_infinity=True),
     "word energy": lambda e, separators: word_energy(e, ["ab", "cc"], LENGTHS[0], 0.7, separators),
-    "word probability": lambda e, separators: word_probability(e, ["ab", "cc"], LENGTHS[0], 0.7, separators),
+    "word probability": lambda e, separators: word_probability(
+        e, ["ab", "cc"], LENGTHS[0], 0.7, separators
+    ),
     "normalise": lambda e, separators: normalise(e),
     "cross entropy": lambda e, separators: cross_entropy(e[:, :4], TARGETS, reduction="none"),
     "path matrix": lambda e, separators: build_path_matrix(e, TARGETS),
     "ce matrix": lambda e, separators: build_ce_matrix(e, TARGETS),
-    "path cross entropy": lambda e, separators: path_cross_entropy(e, torch.tensor([PATH, [*PATH[1:], -1]])),
+    "path cross entropy": lambda e, separators: path_cross_entropy(
+        e, torch.tensor([PATH, [*PATH[1:], -1]])
+    ),
 }
 OF_ONE_MATRIX = {
     "path energy": lambda e, separators: path_energy(e[0], PATH),
@@ -98,24 +111,43 @@ OTHERS = {
     "find_path's table": lambda e, separators: find_path(e[0]).dp,
     "hard posterior": targeted(lambda *a, **o: posterior(*a, beta=math.inf, **o)),
     "spans": lambda e, separators: torch.tensor(
-        [s for part in spans(viterbi(e, TARGETS, *LENGTHS, separators)) for s in part], dtype=torch.float64
+        [s for part in spans(viterbi(e, TARGETS, *LENGTHS, separators)) for s in part],
+        dtype=torch.float64,
     ),
     "rank": lambda e, separators: rank(e, ["ab", "cc", "a"], LENGTHS[0], 0.7, separators),
     "n best": lambda e, separators: torch.tensor(
-        [[r.energy for r in found] for found in n_best(e, 3, LENGTHS[0], separators)], dtype=torch.float64
+        [[r.energy for r in found] for found in n_best(e, 3, LENGTHS[0], separators)],
+        dtype=torch.float64,
     ),
 }
-SMOOTH = [n for n in DIFFERENTIABLE if n not in ("viterbi", "best energy", "lowest of all words", "path matrix")]
+SMOOTH = [
+    n
+    for n in DIFFERENTIABLE
+    if n not in ("viterbi", "best energy", "lowest of all words", "path matrix")
+]
 EVERY = DIFFERENTIABLE | OF_ONE_MATRIX | OTHERS
 in_both = pytest.mark.parametrize("separators", TOPOLOGIES)
 for_each = pytest.mark.parametrize("name", DIFFERENTIABLE)
 
 
 def rows(dtype):
-    """Level and size of the energies: near 0, far from it, spread wide, and as large as the dtype holds."""
+    """Level and size of the energies: near 0, far from it, spread wide,
+    and as large as the dtype holds."""
     largest = torch.finfo(dtype).max
-    far = {torch.float16: 2.0**10, torch.bfloat16: 2.0**8, torch.float32: 2.0**17, torch.float64: 2.0**30}[dtype]
-    return [(0.0, 1.0), (far, 1.0), (-far, 1.0), (0.0, 1e3), (0.0, largest / 8), (largest / 2, largest / 32)]
+    far = {
+        torch.float16: 2.0**10,
+        torch.bfloat16: 2.0**8,
+        torch.float32: 2.0**17,
+        torch.float64: 2.0**30,
+    }[dtype]
+    return [
+        (0.0, 1.0),
+        (far, 1.0),
+        (-far, 1.0),
+        (0.0, 1e3),
+        (0.0, largest / 8),
+        (largest / 2, largest / 32),
+    ]
 
 
 def close(found, expected, dtype):
@@ -126,15 +158,20 @@ def close(found, expected, dtype):
     torch.testing.assert_close(found, expected.to(found.dtype), rtol=4 * eps, atol=4 * eps)
 
 
-@pytest.mark.fault("sums as narrow as their input", "pytorch #17798, speechbrain #1803, madmom #100")
+@pytest.mark.fault(
+    "sums as narrow as their input", "pytorch #17798, speechbrain #1803, madmom #100"
+)
 @pytest.mark.parametrize(("dtype", "row"), [(d, i) for d in DTYPES[:3] for i in range(6)])
 @in_both
 @pytest.mark.parametrize("name", EVERY)
 def test_values_are_those_of_float64_on_the_rounded_input(name, separators, dtype, row):
     energies = draw(dtype, *rows(dtype)[row])
     found, expected = (EVERY[name](e, separators) for e in (energies, energies.double()))
-    if name in ("normalise", "path matrix", "ce matrix", "cross entropy"):  # of a single energy, in its own type
-        torch.testing.assert_close(found, expected.to(dtype), atol=1e-30, rtol=4 * torch.finfo(dtype).eps)
+    # of a single energy, in its own type
+    if name in ("normalise", "path matrix", "ce matrix", "cross entropy"):
+        torch.testing.assert_close(
+            found, expected.to(dtype), atol=1e-30, rtol=4 * torch.finfo(dtype).eps
+        )
     elif found.is_floating_point() and name not in ("spans", "n best"):
         close(found, expected, dtype)
     else:
@@ -144,7 +181,9 @@ def test_values_are_those_of_float64_on_the_rounded_input(name, separators, dtyp
 @pytest.mark.fault("gradients that a narrow sum lost", "speechbrain #1803")
 @pytest.mark.parametrize(("dtype", "row"), [(d, i) for d in DTYPES[:3] for i in range(6)])
 @in_both
-@pytest.mark.parametrize("name", ["viterbi", "free energy", "all words", "forward loss", "loss", "mean loss"])
+@pytest.mark.parametrize(
+    "name", ["viterbi", "free energy", "all words", "forward loss", "loss", "mean loss"]
+)
 def test_gradients_are_those_of_float64_on_the_rounded_input(name, separators, dtype, row):
     slopes = []
     for kind in (dtype, torch.float64):
@@ -159,12 +198,26 @@ def test_gradients_are_those_of_float64_on_the_rounded_input(name, separators, d
 @pytest.mark.parametrize("level", [2.0**20, -(2.0**20), 2.0**40])
 @in_both
 @pytest.mark.parametrize(
-    "name", ["posterior", "hard posterior", "forward loss", "word probability", "path", "cross entropy", "normalise"]
+    "name",
+    [
+        "posterior",
+        "hard posterior",
+        "forward loss",
+        "word probability",
+        "path",
+        "cross entropy",
+        "normalise",
+    ],
 )
 def test_a_level_changes_no_probability_and_no_path(name, separators, level):
     energies = (draw() * 2**10).round() / 2**10  # so that the level is added without rounding
-    assert EVERY[name](energies + level, separators).sub(EVERY[name](energies, separators)).abs().max() < 1e-9
-    plain, lifted = (spans(viterbi(e, TARGETS, *LENGTHS, separators)) for e in (energies, energies + level))
+    assert (
+        EVERY[name](energies + level, separators).sub(EVERY[name](energies, separators)).abs().max()
+        < 1e-9
+    )
+    plain, lifted = (
+        spans(viterbi(e, TARGETS, *LENGTHS, separators)) for e in (energies, energies + level)
+    )
     for first, second in zip(itertools.chain(*plain), itertools.chain(*lifted)):
         assert first[:3] == second[:3]
         assert first.confidence == pytest.approx(second.confidence, abs=1e-12)
@@ -173,7 +226,9 @@ def test_a_level_changes_no_probability_and_no_path(name, separators, level):
 @pytest.mark.fault("float32 far from 0 over many windows", "engine list")
 def test_long_samples_far_from_zero():
     energies, target = draw(torch.float32, 1e5, shape=(1, 200, 27)), torch.tensor([[0, 1]])
-    torch.testing.assert_close(posterior(energies, target), posterior(energies.double(), target).float())
+    torch.testing.assert_close(
+        posterior(energies, target), posterior(energies.double(), target).float()
+    )
     for separators in TOPOLOGIES:
         long = draw(torch.float32, 1e4, shape=(1, 2000, 27))
         for beta in (1.0, math.inf):
@@ -198,7 +253,11 @@ def test_find_path_finds_the_lowest_path_of_narrow_floats(dtype, windows, symbol
 @pytest.mark.parametrize("flag", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_sums_beyond_half_precision(dtype, flag):
-    leaf = (70 + torch.rand(1, 1000, 5, generator=torch.Generator().manual_seed(0))).to(dtype).requires_grad_()
+    leaf = (
+        (70 + torch.rand(1, 1000, 5, generator=torch.Generator().manual_seed(0)))
+        .to(dtype)
+        .requires_grad_()
+    )
     value = PathEnergyLoss(1.0, zero_infinity=flag)(leaf, torch.tensor([[0, 1]]))
     value.backward()
     expected = free_energy(leaf.double(), torch.tensor([[0, 1]]), beta=1.0)
@@ -206,7 +265,9 @@ def test_sums_beyond_half_precision(dtype, flag):
     assert 65_504 < value < 80_000
     assert leaf.grad.double().sum() == pytest.approx(1000, rel=0.01)
     wide = (1500 + torch.rand(1, 100, 4)).half().requires_grad_()
-    PathEnergyLoss(1.0, "optional", zero_infinity=flag, separator=0)(wide, torch.tensor([[1, 2]])).backward()
+    PathEnergyLoss(1.0, "optional", zero_infinity=flag, separator=0)(
+        wide, torch.tensor([[1, 2]])
+    ).backward()
     assert wide.grad.sum() == pytest.approx(100, rel=0.01)
 
 
@@ -246,7 +307,9 @@ def test_forward_mode_is_reverse_mode(name, separators):
 
 
 @pytest.mark.fault("second derivatives", "pytorch #168393, functorch #207")
-@pytest.mark.parametrize("name", ["free energy", "all words", "posterior", "forward loss", "word probability"])
+@pytest.mark.parametrize(
+    "name", ["free energy", "all words", "posterior", "forward loss", "word probability"]
+)
 @in_both
 def test_second_derivatives_in_all_modes(name, separators):
     energies = draw(shape=(2, 9, 4))
@@ -259,7 +322,12 @@ def test_second_derivatives_in_all_modes(name, separators):
     start = energies[:, 4].reshape(-1)
     assert torch.autograd.gradgradcheck(function, start.clone().requires_grad_())
     expected = torch.autograd.functional.hessian(function, start)
-    for found in (hessian(function), jacfwd(jacfwd(function)), jacrev(jacrev(function)), jacrev(jacfwd(function))):
+    for found in (
+        hessian(function),
+        jacfwd(jacfwd(function)),
+        jacrev(jacrev(function)),
+        jacrev(jacfwd(function)),
+    ):
         torch.testing.assert_close(found(start), expected)
 
 
@@ -313,7 +381,8 @@ def test_a_trace_computes_with_what_it_is_given(name, separators):
 @pytest.mark.fault("graph breaks and wrong values when compiled", "engine list, faults-2 #143222")
 @in_both
 @for_each
-@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # torch's own, inside of the compiler
+# torch's own, inside of the compiler
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")
 def test_compiled_in_one_graph(name, separators):
     torch.compiler.reset()
 
@@ -334,7 +403,9 @@ def test_compiled_in_one_graph(name, separators):
 @pytest.mark.filterwarnings("ignore")  # of a compiler that is not ours
 def test_compiled_by_inductor():
     def function(e):
-        return free_energy(2 * e, TARGETS, *LENGTHS, beta=1.0) + posterior(e.detach(), TARGETS, *LENGTHS).sum((1, 2))
+        return free_energy(2 * e, TARGETS, *LENGTHS, beta=1.0) + posterior(
+            e.detach(), TARGETS, *LENGTHS
+        ).sum((1, 2))
 
     leaf = draw(torch.float32).requires_grad_()
     value = torch.compile(function, fullgraph=True)(leaf)
@@ -411,7 +482,8 @@ def test_huge_beta_is_the_best_path(beta, separators, dtype):
     for targets in (TARGETS, None):
         lengths = LENGTHS if targets is not None else LENGTHS[:1]
         found, best = (
-            free_energy(energies, targets, *lengths, beta=b, separators=separators) for b in (beta, math.inf)
+            free_energy(energies, targets, *lengths, beta=b, separators=separators)
+            for b in (beta, math.inf)
         )
         torch.testing.assert_close(found, best, rtol=1e-6, atol=1e-6)
         slopes = [torch.autograd.grad(value.sum(), energies)[0] for value in (found, best)]
@@ -461,7 +533,14 @@ def test_neighbouring_wildcards_need_no_separator():
     energies = torch.full((1, 2, 4), 2.0)
     found = free_energy(energies, torch.tensor([[-1, -1]]), separators="optional", wildcard=1.0)
     assert found == 2
-    three = viterbi(energies[:, :1].expand(-1, 3, -1), torch.tensor([[-1, -1, -1]]), None, None, "optional", wildcard=1)
+    three = viterbi(
+        energies[:, :1].expand(-1, 3, -1),
+        torch.tensor([[-1, -1, -1]]),
+        None,
+        None,
+        "optional",
+        wildcard=1,
+    )
     assert three.path.tolist() == [[0, 1, 2]]
     assert [span.symbol for span in spans(three)[0]] == [-1, -1, -1]
 
@@ -472,7 +551,12 @@ def test_losses_take_any_blank(blank):
     energies, place = draw(shape=(1, 12, 40)), 39 if blank is None else blank
     targets = torch.tensor([[7, 7, 26, 31]])
     expected = torch.nn.functional.ctc_loss(
-        (-energies).log_softmax(2).transpose(0, 1), targets, (12,), (4,), blank=place, reduction="sum"
+        (-energies).log_softmax(2).transpose(0, 1),
+        targets,
+        (12,),
+        (4,),
+        blank=place,
+        reduction="sum",
     )
     assert forward_loss(energies, targets, separator=blank).item() == pytest.approx(expected.item())
     module = PathEnergyLoss(1.0, "optional", separator=blank)
@@ -487,8 +571,15 @@ def test_the_forward_loss_is_never_below_zero(separators):
     energies[..., 26], energies[..., 0] = 0, -17
     value = forward_loss(energies, torch.tensor([[0]]), separators="optional")
     assert value.item() == pytest.approx(math.log1p(math.exp(-34)), rel=1e-2)
-    sure = torch.full((64, 9, 4), 40.0).scatter(2, torch.tensor(PATH).clamp(max=1)[None, :, None].expand(64, -1, 1), 0)
-    assert (forward_loss(sure + torch.rand(64, 9, 1), TARGETS[:1, :2].expand(64, -1), separators=separators) >= 0).all()
+    sure = torch.full((64, 9, 4), 40.0).scatter(
+        2, torch.tensor(PATH).clamp(max=1)[None, :, None].expand(64, -1, 1), 0
+    )
+    assert (
+        forward_loss(
+            sure + torch.rand(64, 9, 1), TARGETS[:1, :2].expand(64, -1), separators=separators
+        )
+        >= 0
+    ).all()
 
 
 @pytest.mark.fault("a window in which every class is forbidden", "madmom #100")
@@ -503,10 +594,17 @@ def test_a_forbidden_window_costs_inf_and_is_never_nan(separators):
     path = viterbi(leaf, TARGETS, *LENGTHS, separators)
     on_path = path.path.where(path.path != -1, 0)
     assert path_cross_entropy(build_ce_matrix(leaf, TARGETS), on_path)[0] == math.inf
-    assert cross_entropy(leaf[0], TARGETS.new_zeros(9), reduction="none").isinf().tolist() == [i == 3 for i in range(9)]
+    assert cross_entropy(leaf[0], TARGETS.new_zeros(9), reduction="none").isinf().tolist() == [
+        i == 3 for i in range(9)
+    ]
     assert all(0 <= span.confidence <= 1 for part in spans(path) for span in part)
     assert (posterior(leaf, TARGETS, *LENGTHS, separators=separators)[0] == 0).all()
-    for value in (losses, path.free_energy, normalise(leaf), cross_entropy(leaf[0], TARGETS.new_zeros(9))):
+    for value in (
+        losses,
+        path.free_energy,
+        normalise(leaf),
+        cross_entropy(leaf[0], TARGETS.new_zeros(9)),
+    ):
         (slopes,) = torch.autograd.grad(value[value < math.inf].sum(), leaf, retain_graph=True)
         assert slopes.isfinite().all()
 
@@ -521,7 +619,9 @@ def test_spans_mind_no_padding():
 
 @pytest.mark.fault("sums of spans in float32", "peers 3")
 def test_spans_sum_in_float64():
-    (found,) = spans(viterbi(torch.full((1, 2, 3), 2.0**40 + 0.25, dtype=torch.float64), torch.tensor([[0]])))
+    (found,) = spans(
+        viterbi(torch.full((1, 2, 3), 2.0**40 + 0.25, dtype=torch.float64), torch.tensor([[0]]))
+    )
     assert found[0].energy == 2.0**41 + 0.5
 
 
@@ -561,7 +661,9 @@ def test_targets_of_no_symbols(separators):
             free_energy(draw(), nothing)
         assert free_energy(draw(), nothing, infeasible="inf").tolist() == [math.inf] * 2
         return
-    expected = free_energy(draw(), torch.zeros(2, 1, dtype=torch.long), None, [0, 0], 1.0, separators)
+    expected = free_energy(
+        draw(), torch.zeros(2, 1, dtype=torch.long), None, [0, 0], 1.0, separators
+    )
     assert free_energy(draw(), nothing, beta=1.0, separators=separators).equal(expected)
     assert posterior(draw(), nothing, separators=separators).shape == (2, 9, 0)
     assert spans(viterbi(draw(), nothing, separators=separators)) == [[], []]
@@ -597,7 +699,10 @@ def test_words_are_taken_in_their_order():
 
 
 ODD = {
-    "separator tensor of two": (lambda: free_energy(draw(), TARGETS, separator=torch.tensor([1, 2])), TypeError),
+    "separator tensor of two": (
+        lambda: free_energy(draw(), TARGETS, separator=torch.tensor([1, 2])),
+        TypeError,
+    ),
     "separator float": (lambda: free_energy(draw(), TARGETS, separator=1.0), TypeError),
     "separator bool": (lambda: viterbi(draw(), TARGETS, separator=True), TypeError),
     "separator beyond": (lambda: posterior(draw(), TARGETS, separator=4), ValueError),
@@ -605,18 +710,27 @@ ODD = {
     "separator of all words": (lambda: free_energy(draw(), separator=7), ValueError),
     "separator of a module": (lambda: PathEnergyLoss(separator="x"), TypeError),
     "separator beyond, module": (lambda: PathEnergyLoss(separator=9)(draw(), TARGETS), ValueError),
-    "wildcard beyond float32": (lambda: free_energy(draw(torch.float32), TARGETS, wildcard=1e40), ValueError),
+    "wildcard beyond float32": (
+        lambda: free_energy(draw(torch.float32), TARGETS, wildcard=1e40),
+        ValueError,
+    ),
     "wildcard NaN": (lambda: free_energy(draw(), TARGETS, wildcard=math.nan), ValueError),
     "wildcard -inf": (lambda: viterbi(draw(), TARGETS, wildcard=-math.inf), ValueError),
     "wildcard text": (lambda: viterbi(draw(), TARGETS, wildcard="1"), TypeError),
-    "beta of several elements": (lambda: free_energy(draw(), TARGETS, beta=torch.ones(2)), TypeError),
+    "beta of several elements": (
+        lambda: free_energy(draw(), TARGETS, beta=torch.ones(2)),
+        TypeError,
+    ),
     "beta complex": (lambda: free_energy(draw(), TARGETS, beta=1j), TypeError),
     "beta text": (lambda: posterior(draw(), TARGETS, beta="1"), TypeError),
     "beta NaN": (lambda: free_energy(draw(), beta=math.nan), ValueError),
     "beta None": (lambda: rank(draw(), ["a"], beta=None), TypeError),
     "beta True": (lambda: PathEnergyLoss(True), TypeError),
     "beta zero": (lambda: word_probability(draw(), ["a", "b"], beta=0), ValueError),
-    "beta inf of a probability": (lambda: word_probability(draw(), ["a", "b"], beta=math.inf), ValueError),
+    "beta inf of a probability": (
+        lambda: word_probability(draw(), ["a", "b"], beta=math.inf),
+        ValueError,
+    ),
     "lengths with None": (lambda: viterbi(draw(), TARGETS, [5, None]), TypeError),
     "lengths float": (lambda: greedy_decode(draw(shape=(2, 9, 27)), [5.0, 6.0]), TypeError),
     "lengths 0-d": (lambda: greedy_decode(draw(shape=(2, 9, 27)), torch.tensor(5)), ValueError),
@@ -640,7 +754,10 @@ ODD = {
     "sparse energies": (lambda: free_energy(draw().to_sparse(), TARGETS), TypeError),
     "1-D concatenated targets": (lambda: free_energy(draw(), TARGETS.flatten()), ValueError),
     "unbatched energies": (lambda: free_energy(draw()[0], TARGETS[0]), ValueError),
-    "padding of -1 in a matrix": (lambda: build_ce_matrix(draw(), TARGETS.where(TARGETS != 3, -1)), ValueError),
+    "padding of -1 in a matrix": (
+        lambda: build_ce_matrix(draw(), TARGETS.where(TARGETS != 3, -1)),
+        ValueError,
+    ),
     "n float": (lambda: n_best(draw(), 2.0), TypeError),
     "n True": (lambda: n_best(draw(), True), TypeError),
     "n zero": (lambda: n_best(draw(), 0), ValueError),
@@ -722,7 +839,9 @@ with warnings.catch_warnings(record=True) as said:
 assert [str(w.message) for w in said if "NUMBA_CACHE_DIR" in str(w.message)].__len__() == 1
 """
     environment = os.environ | {"NUMBA_DISABLE_JIT": "0"}
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
     assert run.stdout == "3.0\n", run.stderr
 
 
@@ -738,7 +857,9 @@ for name in [n for n in sys.modules if n.startswith("ebm_ocr.")]:
     importlib.reload(sys.modules[name])
 assert value() == first
 """
-    run = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True
+    )
     assert run.returncode == 0, run.stderr
 
 

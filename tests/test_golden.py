@@ -1,4 +1,5 @@
-"""Every implementation gives the answers of ``golden.json``, which ``python tools/golden.py`` writes."""
+"""Every implementation gives the answers of ``golden.json``,
+which ``python tools/golden.py`` writes."""
 
 import importlib.util
 import json
@@ -37,12 +38,20 @@ def number(value):
 
 
 def inputs(case):
-    """Energies, targets and lengths, a batch of one; what does not count is filled with NaN and 99."""
-    energies = torch.tensor([[number(e) for e in row] for row in case["energies"]], dtype=torch.float64)
+    """Energies, targets and lengths, a batch of one; what does not count
+    is filled with NaN and 99."""
+    energies = torch.tensor(
+        [[number(e) for e in row] for row in case["energies"]], dtype=torch.float64
+    )
     energies[case["windows"] :] = math.nan
     target = torch.tensor(case["target"])
     target[case["symbols"] :] = 99
-    return energies[None], target[None], torch.tensor([case["windows"]]), torch.tensor([case["symbols"]])
+    return (
+        energies[None],
+        target[None],
+        torch.tensor([case["windows"]]),
+        torch.tensor([case["symbols"]]),
+    )
 
 
 def options(case, **more):
@@ -51,7 +60,10 @@ def options(case, **more):
 
 def close(found, expected):
     torch.testing.assert_close(
-        found.double(), torch.tensor(expected, dtype=torch.float64).view_as(found), rtol=1e-9, atol=1e-8
+        found.double(),
+        torch.tensor(expected, dtype=torch.float64).view_as(found),
+        rtol=1e-9,
+        atol=1e-8,
     )
 
 
@@ -119,10 +131,16 @@ def test_search(case):
     energies, _, windows, _ = inputs(case)
     order = [*letters(case, energies.shape[2]), case["separator"]]
     found = n_best(energies[:, :, order], len(case["n_best"]) or 1, windows, case["separators"])[0]
-    words = [(energy, "".join(chr(97 + order.index(c)) for c in word)) for energy, word in case["n_best"]]
-    assert [reading.energy for reading in found] == pytest.approx([energy for energy, _ in words], abs=1e-8)
+    words = [
+        (energy, "".join(chr(97 + order.index(c)) for c in word)) for energy, word in case["n_best"]
+    ]
+    assert [reading.energy for reading in found] == pytest.approx(
+        [energy for energy, _ in words], abs=1e-8
+    )
     worst = found[-1].energy - 1e-8 if found else 0  # among equals at the end any may be named
-    assert {r.text for r in found if r.energy < worst} == {word for energy, word in words if energy < worst}
+    assert {r.text for r in found if r.energy < worst} == {
+        word for energy, word in words if energy < worst
+    }
     if not case["most_offending"] or case["kind"] == "wildcard":
         return
     spelled = [order.index(c) for c in case["target"][: case["symbols"]] if c != case["separator"]]
@@ -137,10 +155,12 @@ def test_search(case):
 def test_graphs(case):
     energies, target, _, _ = inputs(case)
     symbols = target[0, : case["symbols"]]
-    if case["kind"] in ("wildcard", "forbidden"):  # labels that match any, and arcs at inf, are not the graphs'
+    # labels that match any, and arcs at inf, are not the graphs'
+    if case["kind"] in ("wildcard", "forbidden"):
         return
     graph = intersect(
-        linear_graph(energies[0, : case["windows"]]), alignment_graph(symbols, case["separators"], case["separator"])
+        linear_graph(energies[0, : case["windows"]]),
+        alignment_graph(symbols, case["separators"], case["separator"]),
     )
     for beta, value in zip(BETAS, case["free_energy"]):
         close(forward_score(graph, beta), number(value))
@@ -172,7 +192,9 @@ def test_kernels_for_cuda(case):
         return
     device = "cuda" if torch.cuda.is_available() else "cpu"
     energies, target, windows, symbols = (part.to(device) for part in inputs(case))
-    lattice = reference.build_lattice(target, symbols, case["separator"], case["separators"] == "optional")
+    lattice = reference.build_lattice(
+        target, symbols, case["separator"], case["separators"] == "optional"
+    )
     for beta, value in zip(BETAS, case["free_energy"]):
         values, _, path = cuda.align(energies, lattice, windows, beta, True)
         close(values.cpu()[0], number(value))
@@ -184,6 +206,8 @@ def test_reference_for_any_device(case):
     if case["kind"] == "wildcard":
         return
     energies, target, windows, symbols = inputs(case)
-    lattice = reference.build_lattice(target, symbols, case["separator"], case["separators"] == "optional")
+    lattice = reference.build_lattice(
+        target, symbols, case["separator"], case["separators"] == "optional"
+    )
     for beta, value in zip(BETAS, case["free_energy"]):
         close(operator.by_reference(energies, lattice, windows, beta, True)[0], number(value))

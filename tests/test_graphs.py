@@ -23,7 +23,9 @@ from ebm_ocr import (
 
 
 def normalised(windows, seed=0):
-    raw = torch.randn(windows, 27, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    raw = torch.randn(
+        windows, 27, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
+    )
     raw.requires_grad_()
     return raw, raw + torch.logsumexp(-raw, 1, keepdim=True)
 
@@ -35,9 +37,14 @@ def test_forward_score_is_the_free_energy_in_value_and_gradient(word, windows, s
     raw, energies = normalised(windows)
     target = transform_word(word)
     graph = intersect(alignment_graph(target, separators), linear_graph(energies))
-    values = forward_score(graph, beta), free_energy(energies[None], target[None], beta=beta, separators=separators)[0]
+    values = (
+        forward_score(graph, beta),
+        free_energy(energies[None], target[None], beta=beta, separators=separators)[0],
+    )
     torch.testing.assert_close(*values)
-    torch.testing.assert_close(*(torch.autograd.grad(value, raw, retain_graph=True)[0] for value in values))
+    torch.testing.assert_close(
+        *(torch.autograd.grad(value, raw, retain_graph=True)[0] for value in values)
+    )
 
 
 @pytest.mark.parametrize(("letters", "windows"), [([2, 0, 19], 5), ([11, 11], 4)])
@@ -45,10 +52,18 @@ def test_forward_score_is_ctc_in_value_and_gradient(letters, windows):
     raw, energies = normalised(windows)
     graph = intersect(alignment_graph(letters, "optional"), linear_graph(energies))
     ctc = torch.nn.functional.ctc_loss(
-        -energies[:, None], torch.tensor([letters]), [windows], [len(letters)], blank=BETWEEN, reduction="sum"
+        -energies[:, None],
+        torch.tensor([letters]),
+        [windows],
+        [len(letters)],
+        blank=BETWEEN,
+        reduction="sum",
     )
     torch.testing.assert_close(forward_score(graph), ctc)
-    gradients = (torch.autograd.grad(value, raw, retain_graph=True)[0] for value in (forward_score(graph), ctc))
+    gradients = (
+        torch.autograd.grad(value, raw, retain_graph=True)[0]
+        for value in (forward_score(graph), ctc)
+    )
     torch.testing.assert_close(*gradients)
 
 
@@ -64,7 +79,9 @@ def test_viterbi_is_find_path(seed):
 
 def test_emission_graph_sums_over_all_spellings():
     energies = torch.randn(5, 27)
-    torch.testing.assert_close(forward_score(linear_graph(energies)), -torch.logsumexp(-energies, 1).sum())
+    torch.testing.assert_close(
+        forward_score(linear_graph(energies)), -torch.logsumexp(-energies, 1).sum()
+    )
 
 
 def test_gradients_are_those_of_finite_differences():

@@ -41,11 +41,16 @@ ORDER = {
 def imported(path):
     """Modules of the package that a file imports."""
     nodes = [
-        n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.ImportFrom) and n.level
+        n
+        for n in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(n, ast.ImportFrom) and n.level
     ]
     up = len(path.relative_to(PACKAGE).parts)  # a kernel may import its neighbours
     return {
-        name for n in nodes if n.level == up for name in ([n.module.split(".")[0]] if n.module else [n.names[0].name])
+        name
+        for n in nodes
+        if n.level == up
+        for name in ([n.module.split(".")[0]] if n.module else [n.names[0].name])
     }
 
 
@@ -58,7 +63,9 @@ def test_data_flows_in_one_direction(module):
 
 
 def test_every_module_is_in_the_order():
-    found = {path.stem for path in PACKAGE.iterdir() if path.name not in ("__init__.py", "__pycache__")}
+    found = {
+        path.stem for path in PACKAGE.iterdir() if path.name not in ("__init__.py", "__pycache__")
+    }
     assert found == set(ORDER)
 
 

@@ -61,7 +61,12 @@ def test_energies_are_not_detached(loss):
 def test_cross_entropy_has_the_right_sign():
     energies = torch.zeros(1, 27)
     energies[0, 7] = -20  # low: the model is sure of class 7
-    assert cross_entropy(energies, torch.tensor([7])) < 1e-6 < 10 < cross_entropy(energies, torch.tensor([8]))
+    assert (
+        cross_entropy(energies, torch.tensor([7]))
+        < 1e-6
+        < 10
+        < cross_entropy(energies, torch.tensor([8]))
+    )
 
 
 def test_separator_is_not_class_0():

@@ -1,4 +1,5 @@
-"""The eleven losses: closed forms, gradients, and the conditions that the tutorial (LeCun et al. 2006) asks of them."""
+"""The eleven losses: closed forms, gradients, and the conditions that the tutorial
+(LeCun et al. 2006) asks of them."""
 
 import inspect
 import math
@@ -81,7 +82,9 @@ PAIRS = {
     "MEE": (
         lambda e, w: mee_loss(e, log_partition(e, w), BETA),
         lambda e, w: 1 - sigmoid(BETA * (w - e)),
-        lambda e, w: [BETA * s * sigmoid(BETA * (w - e)) * sigmoid(BETA * (e - w)) for s in (1, -1)],
+        lambda e, w: [
+            BETA * s * sigmoid(BETA * (w - e)) * sigmoid(BETA * (e - w)) for s in (1, -1)
+        ],
     ),
     "NLL": (
         lambda e, w: nll_loss(e, log_partition(e, w), BETA),
@@ -104,7 +107,9 @@ def log_partition(*energies, beta=BETA):
 
 
 def value(name, e, w):
-    return PAIRS[name][0](torch.tensor(e, dtype=torch.float64), torch.tensor(w, dtype=torch.float64)).item()
+    return PAIRS[name][0](
+        torch.tensor(e, dtype=torch.float64), torch.tensor(w, dtype=torch.float64)
+    ).item()
 
 
 def bound(name, gap):
@@ -127,7 +132,11 @@ def bound(name, gap):
 
 
 def test_there_are_eleven_and_each_tells_its_formula_gradient_margin_and_source():
-    functions = [f for _, f in inspect.getmembers(losses, inspect.isfunction) if f.__module__ == losses.__name__]
+    functions = [
+        f
+        for _, f in inspect.getmembers(losses, inspect.isfunction)
+        if f.__module__ == losses.__name__
+    ]
     assert len(functions) == len(PAIRS) == 11
     for function in functions:
         for word in ("``", "Gradient:", "argin", "Source:", "Args:", "Returns:"):
@@ -179,10 +188,13 @@ def test_nan_is_not_swallowed(name):
     assert math.isnan(value(name, math.nan, 0.0))
 
 
-@pytest.mark.parametrize("name", [name for name in PAIRS if name not in ("energy", *LARGEST_MARGIN)])
+@pytest.mark.parametrize(
+    "name", [name for name in PAIRS if name not in ("energy", *LARGEST_MARGIN)]
+)
 @given(e=numbers, w=numbers)
 def test_condition_1_no_loss_means_no_wrong_answer_below(name, e, w):
-    """Perceptron and LVQ2: right to within a tie; and a tie costs nothing, so there is no margin."""
+    """Perceptron and LVQ2: right to within a tie; and a tie costs
+    nothing, so there is no margin."""
     assert (value(name, e, w) == 0) == (e <= w)
 
 
@@ -195,7 +207,8 @@ def test_energy_loss_can_be_as_low_as_one_likes_with_a_wrong_answer(e, w, level)
 @pytest.mark.parametrize("name", LARGEST_MARGIN)
 @given(e=numbers, w=numbers, gap=st.floats(0, 4))
 def test_condition_2_a_low_loss_means_a_gap(name, e, w, gap):
-    """Below what the best pair without the gap costs, there is the gap; with ``gap = 0``, condition 1."""
+    """Below what the best pair without the gap costs, there is the gap;
+    with ``gap = 0``, condition 1."""
     gap = min(gap, LARGEST_MARGIN[name])
     if value(name, e, w) < bound(name, gap) - 1e-9:
         assert w - e > gap - 1e-9
@@ -204,11 +217,13 @@ def test_condition_2_a_low_loss_means_a_gap(name, e, w, gap):
 @pytest.mark.parametrize("name", LARGEST_MARGIN)
 @pytest.mark.parametrize("part", [0.0, 0.5, 0.9])
 def test_condition_2_can_be_met(name, part):
-    """Some pair costs less than all without the gap: the property above is not empty. No margin beyond the largest."""
+    """Some pair costs less than all without the gap: the property above is not empty.
+    No margin beyond the largest."""
     gap = part * min(LARGEST_MARGIN[name], 5.0)
     assert value(name, 0.0, gap + 12) < bound(name, gap) - 1e-4
     if math.isfinite(LARGEST_MARGIN[name]):
-        assert value(name, 0.0, MARGIN) == 0  # so nothing costs less than this pair, whose gap is MARGIN
+        # so nothing costs less than this pair, whose gap is MARGIN
+        assert value(name, 0.0, MARGIN) == 0
 
 
 @pytest.mark.parametrize("name", LARGEST_MARGIN)
@@ -222,7 +237,8 @@ def test_bound_is_reached(name):
 
 @given(st.lists(numbers, min_size=2, max_size=6), st.floats(0.2, 5))
 def test_losses_of_all_answers_know_them_all(values, beta):
-    """NLL, MEE: a probability of more than one half is the least energy. Sharper and sharper, NLL is the perceptron."""
+    """NLL, MEE: a probability of more than one half is the least energy.
+    Sharper and sharper, NLL is the perceptron."""
     energies = torch.tensor(values, dtype=torch.float64)
     total = torch.logsumexp(-beta * energies, 0)
     likely = mee_loss(energies[0], total, beta).item() < 0.5 - 1e-9
@@ -230,7 +246,9 @@ def test_losses_of_all_answers_know_them_all(values, beta):
     assert likely <= (energies.argmin().item() == 0)
     sharp = 1e4
     limit = nll_loss(energies[0], torch.logsumexp(-sharp * energies, 0), sharp)
-    assert limit.item() == pytest.approx(perceptron_loss(energies[0], energies.min()).item(), abs=1e-3)
+    assert limit.item() == pytest.approx(
+        perceptron_loss(energies[0], energies.min()).item(), abs=1e-3
+    )
 
 
 def test_log_loss_is_nll_and_mce_is_mee_where_there_are_two_answers():
@@ -242,8 +260,11 @@ def test_log_loss_is_nll_and_mce_is_mee_where_there_are_two_answers():
 
 @given(st.integers(0, 10_000), st.sampled_from(["a", "b", "ab", "ba", "aa"]))
 def test_condition_1_for_words_is_that_the_best_word_is_the_right_one(seed, word):
-    """The most offending answer stands for all: the perceptron loss is 0 if and only if inference is right."""
-    energies = torch.randn(1, 5, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    """The most offending answer stands for all: the perceptron loss is 0 if and
+    only if inference is right."""
+    energies = torch.randn(
+        1, 5, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
     good, offending = word_energy(energies, [word]), most_offending(energies, [word])[0]
     bad = word_energy(energies, [offending.text])
     assert bad.item() == pytest.approx(offending.energy)

@@ -30,7 +30,9 @@ def test_same_energies_alone_and_in_a_padded_batch(net):
     image = torch.rand(1, 1, 32, 40, dtype=torch.float64)
     padded = torch.nn.functional.pad(image, (0, 50))
     alone = net(image)
-    torch.testing.assert_close(net(torch.cat([padded, torch.rand_like(padded)]))[:1, : alone.shape[1]], alone)
+    torch.testing.assert_close(
+        net(torch.cat([padded, torch.rand_like(padded)]))[:1, : alone.shape[1]], alone
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
-"""The engine inside of what people build around it: compile, vmap, autocast, workers, threads, second derivatives."""
+"""The engine inside of what people build around it: compile, vmap, autocast, workers,
+threads, second derivatives."""
 
 import math
 import multiprocessing
@@ -27,9 +28,20 @@ def scores(values, beta=1.0, separators="required"):
 
 @pytest.mark.parametrize("separators", TOPOLOGIES)
 @pytest.mark.parametrize("beta", [1.0, math.inf])
-@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # torch's own, inside of the check
+# torch's own, inside of the check
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")
 def test_torch_accepts_the_operator(beta, separators):
-    inputs = (energies().requires_grad_(), TARGETS, *LENGTHS, 3, separators == "optional", beta, True, False, True)
+    inputs = (
+        energies().requires_grad_(),
+        TARGETS,
+        *LENGTHS,
+        3,
+        separators == "optional",
+        beta,
+        True,
+        False,
+        True,
+    )
     results = torch.library.opcheck(torch.ops.ebm_ocr.align.default, inputs, raise_exception=True)
     assert set(results.values()) == {"SUCCESS"}
 
@@ -80,7 +92,8 @@ def test_vmap_over_the_sum_over_all_words_is_a_loop(separators, beta):
 
 
 @pytest.mark.parametrize("separators", TOPOLOGIES)
-@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # torch's own, inside of the compiler
+# torch's own, inside of the compiler
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")
 def test_sum_over_all_words_compiles_and_differentiates(separators):
     def total(values):
         return free_energy(values, beta=1.0, separators=separators, separator=3).sum()
@@ -199,7 +212,9 @@ def test_loss_reduces_as_it_says(separators):
     assert losses["sum"].equal(losses["none"].sum())
 
 
-@pytest.mark.parametrize("options", [{"beta": 0.0}, {"separators": "some"}, {"reduction": "median"}])
+@pytest.mark.parametrize(
+    "options", [{"beta": 0.0}, {"separators": "some"}, {"reduction": "median"}]
+)
 def test_loss_refuses_unknown_options_when_it_is_made(options):
     with pytest.raises(ValueError, match="expected"):
         PathEnergyLoss(**options)
@@ -207,5 +222,6 @@ def test_loss_refuses_unknown_options_when_it_is_made(options):
 
 def test_loss_says_what_it_is():
     assert repr(PathEnergyLoss(1.0, "optional", separator=3)) == (
-        "PathEnergyLoss(beta=1.0, separators='optional', reduction='mean', zero_infinity=False, separator=3)"
+        "PathEnergyLoss(beta=1.0, separators='optional', "
+        "reduction='mean', zero_infinity=False, separator=3)"
     )

@@ -1,4 +1,5 @@
-"""Plots draw on the axes they are given, label them with letters, and refuse what they can't draw."""
+"""Plots draw on the axes they are given, label them with letters,
+and refuse what they can't draw."""
 
 import matplotlib.pyplot as plt
 import pytest

@@ -1,4 +1,5 @@
-"""Wildcards, spans, posteriors and the sum over all words, each against what an enumeration says."""
+"""Wildcards, spans, posteriors and the sum over all words,
+each against what an enumeration says."""
 
 import math
 from itertools import product
@@ -19,11 +20,16 @@ def draw(*shape, seed=0):
 
 
 @pytest.mark.parametrize("beta", BETAS)
-@pytest.mark.parametrize("target", [[WILDCARD], [0, WILDCARD, 1], [WILDCARD, WILDCARD], [WILDCARD, GAP, 0, GAP]])
+@pytest.mark.parametrize(
+    "target", [[WILDCARD], [0, WILDCARD, 1], [WILDCARD, WILDCARD], [WILDCARD, GAP, 0, GAP]]
+)
 def test_wildcard_costs_the_same_in_each_window(target, beta):
     energies = draw(1, 6, GAP + 1)
     costs = [
-        sum(0.25 if target[j] == WILDCARD else energies[0, window, target[j]] for window, j in enumerate(path))
+        sum(
+            0.25 if target[j] == WILDCARD else energies[0, window, target[j]]
+            for window, j in enumerate(path)
+        )
         for path in required_paths(6, len(target))
     ]
     expected = softmin([torch.as_tensor(cost, dtype=torch.float64) for cost in costs], beta)
@@ -34,10 +40,17 @@ def test_wildcard_costs_the_same_in_each_window(target, beta):
 
 
 def test_wildcard_among_optional_separators_stands_for_a_letter():
-    """Between windows 0 and 3, whose letters are sure, the two windows of any content are the wildcard's."""
+    """Between windows 0 and 3, whose letters are sure, the two windows of any
+    content are the wildcard's."""
     energies = torch.full((1, 4, 3), 9.0)
     energies[0, 0, 0] = energies[0, 3, 1] = 0
-    found = viterbi(energies, torch.tensor([[0, WILDCARD, 1]]), separators="optional", separator=GAP, wildcard=0.5)
+    found = viterbi(
+        energies,
+        torch.tensor([[0, WILDCARD, 1]]),
+        separators="optional",
+        separator=GAP,
+        wildcard=0.5,
+    )
     assert found.free_energy.item() == 1.0
     assert found.path.tolist() == [[0, 1, 1, 2]]
 
@@ -65,7 +78,10 @@ def test_wildcard_needs_an_energy(wildcard):
 @pytest.mark.parametrize("separators", ["required", "optional"])
 def test_spans_cover_the_path_and_add_up_to_its_energy(separators):
     energies, lengths = draw(3, 12, 5).float(), torch.tensor([12, 7, 5])
-    targets, target_lengths = torch.tensor([[0, 4, 1, 4], [2, 4, 2, 4], [3, 4, 0, 0]]), torch.tensor([4, 4, 2])
+    targets, target_lengths = (
+        torch.tensor([[0, 4, 1, 4], [2, 4, 2, 4], [3, 4, 0, 0]]),
+        torch.tensor([4, 4, 2]),
+    )
     found = viterbi(energies, targets, lengths, target_lengths, separators, separator=4)
     for b, sample in enumerate(spans(found)):
         for span in sample:
@@ -79,20 +95,30 @@ def test_spans_cover_the_path_and_add_up_to_its_energy(separators):
         assert symbols == [c for c in targets[b, : target_lengths[b]].tolist() if c != 4]
         if separators == "required":
             assert [span.start for span in sample[1:]] == [span.end for span in sample[:-1]]
-            assert sum(span.energy for span in sample) == pytest.approx(found.free_energy[b].item(), abs=1e-4)
+            assert sum(span.energy for span in sample) == pytest.approx(
+                found.free_energy[b].item(), abs=1e-4
+            )
 
 
 def test_spans_as_a_reader_would_write_them():
     energies = torch.tensor([[[0.0, 5, 5], [0, 5, 5], [5, 5, 0], [5, 0, 5]]])
     plain = spans(viterbi(energies, torch.tensor([[0, 2, 1]])))[0]
-    assert [(span.symbol, span.start, span.end) for span in plain] == [(0, 0, 2), (2, 2, 3), (1, 3, 4)]
+    assert [(span.symbol, span.start, span.end) for span in plain] == [
+        (0, 0, 2),
+        (2, 2, 3),
+        (1, 3, 4),
+    ]
     wild = spans(viterbi(energies, torch.tensor([[0, WILDCARD, 1]]), wildcard=-0.5))[0]
     assert wild[1] == Span(WILDCARD, 1, 3, -1.0, 1.0)
 
 
 def test_nothing_is_aligned_where_no_path_fits():
     found = viterbi(
-        draw(2, 3, 3), torch.tensor([[0, 1, 0, 1], [0, 1, 0, 0]]), None, torch.tensor([4, 2]), infeasible="inf"
+        draw(2, 3, 3),
+        torch.tensor([[0, 1, 0, 1], [0, 1, 0, 0]]),
+        None,
+        torch.tensor([4, 2]),
+        infeasible="inf",
     )
     assert found.free_energy.isinf().tolist() == [True, False]
     assert (found.path[0] == -1).all()
@@ -102,19 +128,26 @@ def test_nothing_is_aligned_where_no_path_fits():
 
 @pytest.mark.parametrize("beta", BETAS)
 def test_posterior_of_optional_separators_against_enumeration(beta):
-    """Only what stands in the target has a column: separators between, that it does not name, have none."""
+    """Only what stands in the target has a column: separators between,
+    that it does not name, have none."""
     energies, letters = draw(1, 6, GAP + 1), [0, 1]
-    found = posterior(energies, torch.tensor([[0, 1, GAP]]), beta=beta, separators="optional", separator=GAP)
+    found = posterior(
+        energies, torch.tensor([[0, 1, GAP]]), beta=beta, separators="optional", separator=GAP
+    )
     every = list(optional_paths(6, letters, GAP))
     costs = torch.stack([energies[0, range(6), path].sum() for path in every])
-    weights = torch.softmax(-beta * costs, 0) if beta < math.inf else (costs == costs.min()).double()
+    weights = (
+        torch.softmax(-beta * costs, 0) if beta < math.inf else (costs == costs.min()).double()
+    )
     for window, column in product(range(6), range(3)):
         expected = sum(
             weight
             for weight, path in zip(weights, every)
             if path[window] == [0, 1, GAP][column] and (column < 2 or 1 in path[:window])
         )
-        torch.testing.assert_close(found[0, window, column], torch.as_tensor(expected, dtype=torch.float64))
+        torch.testing.assert_close(
+            found[0, window, column], torch.as_tensor(expected, dtype=torch.float64)
+        )
 
 
 @pytest.mark.parametrize("beta", BETAS)
@@ -131,7 +164,12 @@ def test_sum_over_all_words_against_the_words_one_by_one(windows, separators, be
                 continue
             padded = torch.tensor([target or [0]])
             lengths = None, torch.tensor([len(target)])
-            options = {"beta": beta, "separators": separators, "separator": GAP, "infeasible": "inf"}
+            options = {
+                "beta": beta,
+                "separators": separators,
+                "separator": GAP,
+                "infeasible": "inf",
+            }
             values.append(free_energy(energies, padded, *lengths, **options)[0])
     expected = softmin(values, beta)
     found = free_energy(energies, beta=beta, separators=separators, separator=GAP)
@@ -141,9 +179,13 @@ def test_sum_over_all_words_against_the_words_one_by_one(windows, separators, be
 @pytest.mark.parametrize("separators", ["required", "optional"])
 def test_gradient_of_the_sum_over_all_words_is_how_often_a_class_is_shown(separators):
     energies = draw(2, 7, 4).requires_grad_()
-    value = free_energy(energies, None, torch.tensor([7, 4]), beta=1.0, separators=separators, separator=3)
+    value = free_energy(
+        energies, None, torch.tensor([7, 4]), beta=1.0, separators=separators, separator=3
+    )
     (gradient,) = torch.autograd.grad(value.sum(), energies)
-    torch.testing.assert_close(gradient.sum(2), (torch.arange(7) < torch.tensor([[7], [4]])).double())
+    torch.testing.assert_close(
+        gradient.sum(2), (torch.arange(7) < torch.tensor([[7], [4]])).double()
+    )
     assert torch.autograd.gradcheck(
         lambda e: free_energy(e, None, beta=0.7, separators=separators, separator=3), energies
     )
@@ -162,14 +204,19 @@ def test_kernel_of_the_sum_over_all_words_against_the_reference(beta, separator,
     theirs = reference.all_words(energies, lengths, beta, True, separator)
     assert ours.isinf().tolist() == [True, False, False, True, True]
     torch.testing.assert_close(ours, theirs)
-    gradients = [torch.autograd.grad(values[1:3].sum(), energies, retain_graph=True)[0] for values in (ours, theirs)]
+    gradients = [
+        torch.autograd.grad(values[1:3].sum(), energies, retain_graph=True)[0]
+        for values in (ours, theirs)
+    ]
     torch.testing.assert_close(*gradients)
     assert (torch.autograd.grad(ours.sum(), energies)[0][[0, 3, 4]] == 0).all()
 
 
 def test_sum_over_all_words_has_second_derivatives():
     energies = draw(2, 5, 4).requires_grad_()
-    assert torch.autograd.gradgradcheck(lambda e: free_energy(e, None, beta=0.7, separator=3), energies)
+    assert torch.autograd.gradgradcheck(
+        lambda e: free_energy(e, None, beta=0.7, separator=3), energies
+    )
 
 
 @pytest.mark.parametrize("offset", [-1e12, 1e12])
@@ -186,7 +233,9 @@ def test_sum_over_all_words_ignores_padding_and_forbids_without_gradient(beta, s
     energies = draw(4, 3, 3)
     energies[1, 1:], energies[2, 1:], energies[3, 1] = math.nan, -math.inf, math.inf
     energies.requires_grad_()
-    values = free_energy(energies, None, torch.tensor([3, 1, 1, 3]), beta=beta, separators=separators, separator=2)
+    values = free_energy(
+        energies, None, torch.tensor([3, 1, 1, 3]), beta=beta, separators=separators, separator=2
+    )
     assert values[3].isinf()
     (gradient,) = torch.autograd.grad(values.sum(), energies)
     assert gradient.isfinite().all()
@@ -209,7 +258,10 @@ def test_no_word_fits_in_one_window_and_the_graph_stays_whole(beta):
         ({"separators": "requird"}, "'required' or 'optional', got 'requird'"),
         ({"infeasible": "bogus"}, "'raise' or 'inf', got 'bogus'"),
         ({"wildcard": 1.0}, "expected targets with target_lengths or a wildcard"),
-        ({"target_lengths": torch.tensor([2])}, "expected targets with target_lengths or a wildcard"),
+        (
+            {"target_lengths": torch.tensor([2])},
+            "expected targets with target_lengths or a wildcard",
+        ),
     ],
 )
 def test_options_are_looked_at_without_targets_too(options, message):

@@ -1,4 +1,5 @@
-"""The submission: what is in the zip, that it runs alone, and that nothing is left behind when it does not."""
+"""The submission: what is in the zip, that it runs alone,
+and that nothing is left behind when it does not."""
 
 import zipfile
 
@@ -8,7 +9,9 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from tools.submission import ROOT, bundle, check_net_id, pack
 
-READS = 'import ebm_ocr\nprint(ebm_ocr.indices_to_str(ebm_ocr.transform_word("cat")), ebm_ocr.__file__)'
+READS = (
+    'import ebm_ocr\nprint(ebm_ocr.indices_to_str(ebm_ocr.transform_word("cat")), ebm_ocr.__file__)'
+)
 
 
 @pytest.fixture
@@ -57,10 +60,14 @@ def test_every_source_travels_readable_and_ahead_of_the_first_code():
         assert (ROOT / name).read_text(encoding="utf-8") in cell.source
     last = max(i for i, cell in enumerate(cells) if cell.source.startswith("%%writefile"))
     assert not any("import" in cell.source for cell in cells[:1])
-    assert "from ebm_ocr import" in next(c.source for c in cells[last + 1 :] if c.cell_type == "code")
+    assert "from ebm_ocr import" in next(
+        c.source for c in cells[last + 1 :] if c.cell_type == "code"
+    )
 
 
-@pytest.mark.parametrize("net_id", ["", " ", "a b", "../abc", "a/b", "a\\b", ".", "abc.zip", "abc\n", "é1"])
+@pytest.mark.parametrize(
+    "net_id", ["", " ", "a b", "../abc", "a/b", "a\\b", ".", "abc.zip", "abc\n", "é1"]
+)
 def test_bad_net_id(net_id, tmp_path, pdf):
     with pytest.raises(ValueError, match="expected NET_ID as letters and digits"):
         check_net_id(net_id)

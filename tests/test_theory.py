@@ -1,4 +1,5 @@
-"""Every formula of theory/hw4_theory.pdf, named after the answer that states it, and what its figures claim."""
+"""Every formula of theory/hw4_theory.pdf, named after the answer that states it,
+and what its figures claim."""
 
 import math
 import re
@@ -9,7 +10,14 @@ import torch
 from pypdf import PdfReader
 from torch.func import functional_call
 
-from ebm_ocr.losses import hinge_loss, log_loss, nll_loss, perceptron_loss, simple_loss, square_square_loss
+from ebm_ocr.losses import (
+    hinge_loss,
+    log_loss,
+    nll_loss,
+    perceptron_loss,
+    simple_loss,
+    square_square_loss,
+)
 from theory import figures
 
 PDF = Path(__file__).parents[1] / "theory" / "hw4_theory.pdf"
@@ -32,7 +40,8 @@ def _double():
 
 
 def energies_of(weights, answers):
-    """F_W(x, y') of several answers for one x, by a small network whose parameters are the column W."""
+    """F_W(x, y') of several answers for one x, by a small network whose
+    parameters are the column W."""
     model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
     shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
     parts = weights[:, 0].split([math.prod(shape) for shape in shapes.values()])
@@ -119,7 +128,10 @@ def test_1_1h_free_energy_lies_within_its_bounds(beta):
 
 def test_1_1h_minimum_is_the_limit_of_marginalising():
     latent = torch.randn(200, 6)
-    gaps = [(latent.amin(1) + torch.logsumexp(-beta * latent, 1) / beta).max() for beta in (1, 10, 100, 1000)]
+    gaps = [
+        (latent.amin(1) + torch.logsumexp(-beta * latent, 1) / beta).max()
+        for beta in (1, 10, 100, 1000)
+    ]
     assert gaps == sorted(gaps, reverse=True)
     assert gaps[-1] < math.log(6) / 1000
     answers = torch.randn(8, 6)  # G(x, y, z) for 8 answers
@@ -164,7 +176,8 @@ def test_1_2_iii_gradient_of_nll(beta):
 def test_1_2_iii_langevin_steps_sample_the_gibbs_distribution():
     beta, rate = 2.0, 0.02
     samples = torch.zeros(20_000)
-    for _ in range(500):  # energy y^2 / 2, whose Gibbs distribution is normal with variance 1 / beta
+    # energy y^2 / 2, whose Gibbs distribution is normal with variance 1 / beta
+    for _ in range(500):
         samples = samples - rate * samples + math.sqrt(2 * rate / beta) * torch.randn(20_000)
     assert samples.mean().abs() < 0.02
     assert samples.var().item() == pytest.approx(1 / beta, rel=0.05)
@@ -189,7 +202,8 @@ def test_1_2_iv_figure_2_nll_digs_for_ever_and_the_hinge_stops():
     nll = figures.gap(figures.sharpen("nll", 2000)[1])
     hinge = figures.gap(figures.sharpen("hinge", 2000)[1])
     assert (nll.diff() > 0).all()
-    assert (nll[2000] - nll[200]).item() == pytest.approx(math.log(10), rel=0.15)  # like the logarithm of the time
+    # like the logarithm of the time
+    assert (nll[2000] - nll[200]).item() == pytest.approx(math.log(10), rel=0.15)
     assert hinge[-1] == hinge[200]
     assert MARGIN - 0.6 < hinge[-1] < 1.25
 
@@ -258,7 +272,9 @@ def test_1_3c_gradient_of_the_square_square_loss(good, bad):
 
 def test_1_3d_i_log_loss_is_nll_of_two_answers():
     pair = torch.randn(100, 2)
-    torch.testing.assert_close(log_loss(pair[:, 0], pair[:, 1]), nll_loss(pair[:, 0], torch.logsumexp(-pair, 1)))
+    torch.testing.assert_close(
+        log_loss(pair[:, 0], pair[:, 1]), nll_loss(pair[:, 0], torch.logsumexp(-pair, 1))
+    )
 
 
 def test_1_3d_i_simple_and_square_square_stop_and_nll_does_not():

@@ -28,7 +28,9 @@ TINY = TrainConfig(words=64, epochs=2)
 def test_single_letters_are_learned_to_the_last():
     torch.manual_seed(0)
     model = SimpleNet()
-    letters = DataLoader(SimpleWordsDataset(1, 1000, jitter=True, seed=0), 32, True, collate_fn=simple_collate_fn)
+    letters = DataLoader(
+        SimpleWordsDataset(1, 1000, jitter=True, seed=0), 32, True, collate_fn=simple_collate_fn
+    )
     history = train_model(model, 6, letters, cross_entropy, Adam(model.parameters(), 2e-3))
     assert [len(values) for values in history] == [6] * 5
     assert get_accuracy(model, SimpleWordsDataset(1, 300, jitter=True, seed=10_000)) == 1.0
@@ -62,7 +64,9 @@ def test_empty_loader_is_refused():
 
 def test_recipe_is_decided_by_the_seed_and_leaves_the_global_generator_alone():
     state = torch.get_rng_state()
-    (first, history), (second, _), (other, _) = (train_from_scratch(seed, TINY) for seed in (3, 3, 4))
+    (first, history), (second, _), (other, _) = (
+        train_from_scratch(seed, TINY) for seed in (3, 3, 4)
+    )
     assert torch.equal(torch.get_rng_state(), state)
     assert len(history.loss) == TINY.epochs
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters()))
@@ -85,9 +89,15 @@ def test_loss_is_per_word_and_padding_is_not_trained():
     model = SimpleNet()
     words = SimpleWordsDataset(1)
     short, long = ((words.draw_text(text), text) for text in ("ab", "abcdefgh"))
-    together = train_ebm_model(model, 1, [collate_fn([short, long])], path_cross_entropy, Adam(model.parameters(), 0.0))
+    together = train_ebm_model(
+        model, 1, [collate_fn([short, long])], path_cross_entropy, Adam(model.parameters(), 0.0)
+    )
     alone = [
-        train_ebm_model(model, 1, [collate_fn([one])], path_cross_entropy, Adam(model.parameters(), 0.0))
+        train_ebm_model(
+            model, 1, [collate_fn([one])], path_cross_entropy, Adam(model.parameters(), 0.0)
+        )
         for one in (short, long)
     ]
-    assert together.loss[0] == pytest.approx(sum(history.loss[0] for history in alone) / 2, rel=1e-5)
+    assert together.loss[0] == pytest.approx(
+        sum(history.loss[0] for history in alone) / 2, rel=1e-5
+    )

@@ -1,4 +1,5 @@
-"""``train`` with the losses of the theory: what it hands them, and the claims of the tutorial's table 1 as numbers."""
+"""``train`` with the losses of the theory: what it hands them,
+and the claims of the tutorial's table 1 as numbers."""
 
 import functools
 import math
@@ -81,7 +82,9 @@ def test_hinge_reaches_its_margin_and_stops():
 
 @pytest.mark.slow
 def test_levels_are_held_by_square_square_only():
-    levels = {name: small_run(name)[0].free_energy[-1] for name in ("square-square", "hinge", "NLL")}
+    levels = {
+        name: small_run(name)[0].free_energy[-1] for name in ("square-square", "hinge", "NLL")
+    }
     assert abs(levels["square-square"]) < 1.5
     assert min(-levels["hinge"], -levels["NLL"]) > 10
 
@@ -112,7 +115,14 @@ def test_loss_is_given_what_its_parameters_name(beta, normalised, separators):
     with torch.no_grad():
         energies = normalise(model(batch.images)) if normalised else model(batch.images)
     history = train(
-        model, 1, [batch], loss, SGD(model.parameters(), 0.0), beta=beta, separators=separators, normalised=normalised
+        model,
+        1,
+        [batch],
+        loss,
+        SGD(model.parameters(), 0.0),
+        beta=beta,
+        separators=separators,
+        normalised=normalised,
     )
     lengths = batch.window_lengths
     others = [reading.text for reading in most_offending(energies, texts, lengths, separators)]
@@ -131,7 +141,8 @@ def test_loss_is_given_what_its_parameters_name(beta, normalised, separators):
 
 @pytest.mark.slow
 def test_accuracy_is_that_of_exact_inference(trained):
-    words = list(SimpleWordsDataset(4, 96, font_size=18, seed=10_000))  # a new size: some are read, some are not
+    # a new size: some are read, some are not
+    words = list(SimpleWordsDataset(4, 96, font_size=18, seed=10_000))
     model = trained[0]
     expected = get_word_accuracy(model, words, exact_decode)
     assert get_word_accuracy(model, words) < expected < 0.95  # the search reads more than the vote
@@ -167,14 +178,18 @@ def test_options_of_the_loss_are_kept_and_modules_are_losses():
         model, loader, *_ = prepare(0, TrainConfig(words=32, epochs=1))
         return train(model, 1, loader, loss, SGD(model.parameters(), 0.0), beta=1.0).loss[0]
 
-    assert first_loss(Sharp()) == pytest.approx(first_loss(functools.partial(hinge_loss, margin=3.0)))
+    assert first_loss(Sharp()) == pytest.approx(
+        first_loss(functools.partial(hinge_loss, margin=3.0))
+    )
     assert first_loss(Sharp()) != pytest.approx(first_loss(hinge_loss))
     assert first_loss(functools.partial(nll_loss, beta=9.0)) != pytest.approx(first_loss(nll_loss))
 
 
 def test_loss_of_other_parameters_is_refused():
     model, loader, optimizer, _ = prepare(0, TrainConfig(words=32, epochs=1))
-    with pytest.raises(ValueError, match=r"good, bad, lowest, log_partition, beta, got one of \(right, wrong\)"):
+    with pytest.raises(
+        ValueError, match=r"good, bad, lowest, log_partition, beta, got one of \(right, wrong\)"
+    ):
         train(model, 1, loader, lambda right, wrong: right - wrong, optimizer)
 
 
@@ -186,6 +201,9 @@ def test_log_partition_needs_a_finite_beta():
 
 def test_scalar_loss_is_refused():
     model, loader, optimizer, _ = prepare(0, TrainConfig(words=32, epochs=1))
-    for loss, got in ((lambda good: good.mean(), r"\(\)"), (lambda good: good.mean()[None], r"\(1,\)")):
+    for loss, got in (
+        (lambda good: good.mean(), r"\(\)"),
+        (lambda good: good.mean()[None], r"\(1,\)"),
+    ):
         with pytest.raises(ValueError, match=rf"\(B,\) = \(32,\), got {got}"):
             train(model, 1, loader, loss, optimizer)

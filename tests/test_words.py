@@ -7,7 +7,15 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from ebm_ocr import BETWEEN, HEIGHT, SimpleWordsDataset, collate_fn, count_windows, default_font, simple_collate_fn
+from ebm_ocr import (
+    BETWEEN,
+    HEIGHT,
+    SimpleWordsDataset,
+    collate_fn,
+    count_windows,
+    default_font,
+    simple_collate_fn,
+)
 
 
 def ink_columns(image):
@@ -36,7 +44,12 @@ def test_items_are_words_of_exactly_max_length_by_default():
 
 
 def test_min_length_draws_every_length():
-    assert {len(text) for _, text in SimpleWordsDataset(5, 100, min_length=2, seed=0)} == {2, 3, 4, 5}
+    assert {len(text) for _, text in SimpleWordsDataset(5, 100, min_length=2, seed=0)} == {
+        2,
+        3,
+        4,
+        5,
+    }
 
 
 def test_doubled_makes_that_part_of_the_words_double():
@@ -54,14 +67,18 @@ def test_same_seed_same_items_in_any_order_and_in_workers():
 
 
 def test_other_seeds_and_default_seeds_give_other_words():
-    texts = [[text for _, text in SimpleWordsDataset(5, 10, seed=seed)] for seed in (0, 1, None, None)]
+    texts = [
+        [text for _, text in SimpleWordsDataset(5, 10, seed=seed)] for seed in (0, 1, None, None)
+    ]
     assert len({tuple(words) for words in texts}) == 4
 
 
 def test_jitter_shifts_right_by_0_to_7_pixels():
     words = SimpleWordsDataset(2, seed=0)
     still = ink_columns(words.draw_text("on"))
-    shifts = {int((ink_columns(words.draw_text("on", jitter=True)) - still).unique()) for _ in range(200)}
+    shifts = {
+        int((ink_columns(words.draw_text("on", jitter=True)) - still).unique()) for _ in range(200)
+    }
     assert shifts == set(range(8))
 
 
@@ -152,7 +169,9 @@ def test_bad_words_are_refused(word):
 def test_single_letters_are_batched_with_their_classes():
     images, targets = simple_collate_fn(list(SimpleWordsDataset(1, 5, seed=0)))
     assert images.shape == (5, 1, 32, 18)
-    assert [chr(97 + target) for target in targets] == [text for _, text in SimpleWordsDataset(1, 5, seed=0)]
+    assert [chr(97 + target) for target in targets] == [
+        text for _, text in SimpleWordsDataset(1, 5, seed=0)
+    ]
 
 
 def test_words_are_padded_with_background_and_separators_and_know_their_lengths():
@@ -180,4 +199,7 @@ def test_words_that_cannot_be_batched():
 
 
 def test_default_font_comes_with_matplotlib():
-    assert matplotlib.font_manager.FontProperties(fname=default_font()).get_name() == "DejaVu Sans Mono"
+    assert (
+        matplotlib.font_manager.FontProperties(fname=default_font()).get_name()
+        == "DejaVu Sans Mono"
+    )

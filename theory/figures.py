@@ -1,8 +1,10 @@
-"""The figures of hw4_theory.pdf and the numbers in its text, computed with the package's own losses.
+"""The figures of hw4_theory.pdf and the numbers in its text,
+computed with the package's own losses.
 
     python theory/figures.py
 
-writes theory/figures/*.pdf and theory/figures/numbers.tex. tests/test_theory.py checks what the figures claim.
+writes theory/figures/*.pdf and theory/figures/numbers.tex.
+tests/test_theory.py checks what the figures claim.
 """
 
 from __future__ import annotations
@@ -66,12 +68,16 @@ def slope(loss: Pair, good: Tensor, bad: Tensor) -> tuple[Tensor, Tensor]:
 def train_collapse(contrastive: bool, steps: int = 400, seed: int = 0) -> Collapse:
     """Fit ``F(x, y) = |h(x) - g(y)|^2`` to a circle, on which most x have two right y.
 
-    With ``contrastive`` the square-square loss, each wrong answer drawn uniformly; without it the energy loss.
+    With ``contrastive`` the square-square loss, each wrong answer drawn uniformly;
+    without it the energy loss.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         layers = [nn.Linear(*sizes, dtype=torch.float64) for sizes in ((1, 32), (32, 4)) * 2]
-    h, g = nn.Sequential(layers[0], nn.Tanh(), layers[1]), nn.Sequential(layers[2], nn.Tanh(), layers[3])
+    h, g = (
+        nn.Sequential(layers[0], nn.Tanh(), layers[1]),
+        nn.Sequential(layers[2], nn.Tanh(), layers[3]),
+    )
     generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.Adam([*h.parameters(), *g.parameters()], lr=0.01)
 
@@ -83,7 +89,11 @@ def train_collapse(contrastive: bool, steps: int = 400, seed: int = 0) -> Collap
         angle = 2 * torch.pi * torch.rand(256, generator=generator, dtype=torch.float64)
         wrong = 3 * torch.rand(256, generator=generator, dtype=torch.float64) - 1.5
         good, bad = energy(angle.cos(), angle.sin()), energy(angle.cos(), wrong)
-        loss = losses.square_square_loss(good, bad, MARGIN) if contrastive else losses.energy_loss(good)
+        loss = (
+            losses.square_square_loss(good, bad, MARGIN)
+            if contrastive
+            else losses.energy_loss(good)
+        )
         optimiser.zero_grad()
         loss.mean().backward()
         optimiser.step()
@@ -97,8 +107,8 @@ def train_collapse(contrastive: bool, steps: int = 400, seed: int = 0) -> Collap
 def sharpen(kind: str, steps: int, points: int = 41) -> tuple[Tensor, Tensor]:
     """Descend on a free table of energies over y in [-1, 1]; the right answer is 0.
 
-    ``kind`` is "nll" (beta = 1) or "hinge" (mean over all wrong answers). Returns the grid (points,) and the
-    energies after each step (steps + 1, points).
+    ``kind`` is "nll" (beta = 1) or "hinge" (mean over all wrong answers).
+    Returns the grid (points,) and the energies after each step (steps + 1, points).
     """
     grid = torch.linspace(-1, 1, points, dtype=torch.float64)
     right, wrong = grid.abs().argmin(), grid != 0
@@ -158,7 +168,14 @@ def draw_plane() -> plt.Figure:
     coarse = torch.linspace(-1.75, 2.75, 8, dtype=torch.float64)
     for ax, (name, loss) in zip(axes.flat, PAIRS.items()):
         bad, good = torch.meshgrid(levels, levels, indexing="ij")
-        lines = ax.contour(good, bad, loss(good, bad), [-1, 0.25, 0.5, 1, 2, 3, 5, 8], colors="0.45", linewidths=0.8)
+        lines = ax.contour(
+            good,
+            bad,
+            loss(good, bad),
+            [-1, 0.25, 0.5, 1, 2, 3, 5, 8],
+            colors="0.45",
+            linewidths=0.8,
+        )
         ax.clabel(lines, fontsize=6, fmt="%g")
         bad, good = torch.meshgrid(coarse, coarse, indexing="ij")
         by_good, by_bad = slope(loss, good, bad)
@@ -179,20 +196,34 @@ def draw_collapse(flat: Collapse, shaped: Collapse) -> plt.Figure:
     """Both trained energies over the plane, and their means while training."""
     figure, axes = plt.subplots(1, 3, figsize=(6.3, 2.15), width_ratios=[1, 1, 1.15])
     for ax, run, title in zip(axes, (flat, shaped), ("energy loss", "square-square loss")):
-        picture = ax.contourf(AXIS, AXIS, run.surface.T.clamp(0, 1.5), torch.linspace(0, 1.5, 11), cmap="gray")
+        picture = ax.contourf(
+            AXIS, AXIS, run.surface.T.clamp(0, 1.5), torch.linspace(0, 1.5, 11), cmap="gray"
+        )
         picture.set_edgecolor("face")
-        ax.add_patch(plt.Circle((0, 0), 1, fill=False, color="black", linestyle="--", linewidth=0.9))
+        ax.add_patch(
+            plt.Circle((0, 0), 1, fill=False, color="black", linestyle="--", linewidth=0.9)
+        )
         ax.set(title=title, xlabel="$x$", aspect="equal", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
     axes[0].set_ylabel("$y$")
     axes[0].text(0, 0, "everywhere\nnear 0", color="white", ha="center", va="center", fontsize=8)
     figure.colorbar(picture, ax=axes[1], ticks=[0, 0.5, 1, 1.5], shrink=0.9).set_label("$F_W(x,y)$")
-    for run, style, shade, name in ((flat, "--", "0.5", "energy"), (shaped, "-", "black", "square-square")):
+    for run, style, shade, name in (
+        (flat, "--", "0.5", "energy"),
+        (shaped, "-", "black", "square-square"),
+    ):
         for energies, where, above in (
             (run.off_data, "off", 3.0),
             (run.on_data, "on", 0.2 if name != "energy" else 3.0),
         ):
             axes[2].semilogy(energies, style, color=shade)
-            axes[2].text(390, energies[-1] * above, f"{name}, {where} data", fontsize=7, ha="right", va="center")
+            axes[2].text(
+                390,
+                energies[-1] * above,
+                f"{name}, {where} data",
+                fontsize=7,
+                ha="right",
+                va="center",
+            )
     axes[2].set(xlabel="step", title="mean energy", ylim=(3e-6, 30))
     return figure
 
@@ -204,7 +235,9 @@ def draw_sharpening() -> plt.Figure:
     for ax, kind, title, style in zip(axes, ("nll", "hinge"), ("NLL", "hinge, $m=1$"), ("-", "--")):
         grid, history = sharpen(kind, 2000)
         for step, dashes in {0: ":", 20: "-.", 200: "--", 2000: "-"}.items():
-            ax.plot(grid, history[step], dashes, color="black", label=f"{step} steps", linewidth=1.1)
+            ax.plot(
+                grid, history[step], dashes, color="black", label=f"{step} steps", linewidth=1.1
+            )
         ax.set(title=title, xlabel=r"$\bar{y}$  (right answer $y=0$)")
         axes[2].semilogx(range(1, 2001), gap(history)[1:], style, color="black", label=title)
     axes[0].set_ylabel(r"$F_W(x,\bar{y})$")
@@ -217,7 +250,8 @@ def draw_sharpening() -> plt.Figure:
 def main() -> None:
     """Write every figure and the numbers that the text quotes."""
     matplotlib.use("Agg")
-    logging.getLogger("fontTools").setLevel(logging.ERROR)  # it doubts the dates in matplotlib's own fonts
+    # it doubts the dates in matplotlib's own fonts
+    logging.getLogger("fontTools").setLevel(logging.ERROR)
     plt.rcParams.update(STYLE)
     torch.set_num_threads(1)
     FOLDER.mkdir(exist_ok=True)

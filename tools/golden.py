@@ -1,15 +1,17 @@
-"""Write ``tests/golden.json``: small cases and their answers, for every implementation to be held to.
+"""Write ``tests/golden.json``: small cases and their answers,
+for every implementation to be held to.
 
     python tools/golden.py
 
 The answers come from ``ebm_ocr/kernels/reference.py`` in float64, and from trying every word; each
 free energy is checked here against the sum over all paths, walked one by one. In the file ``"inf"``
-stands for infinity. A case is one sample: ``energies`` (L, C) of which ``windows`` count, a ``target``
-of classes (-1 is a wildcard, at ``wildcard`` a window) of which ``symbols`` count, and ``separators``.
-Its answers: for each of ``betas`` the free energy of the target and that over all words; the
-``posterior`` (windows, symbols) at beta = 1; the best ``path`` (symbol of each window, -1 on an
-optional separator that the target does not show; null where nothing fits); the energies and words,
-as classes, of the ``n_best``; and the ``most_offending`` word, of least energy but not the target's.
+stands for infinity. A case is one sample: ``energies`` (L, C) of which ``windows`` count, a
+``target`` of classes (-1 is a wildcard, at ``wildcard`` a window) of which ``symbols`` count, and
+``separators``. Its answers: for each of ``betas`` the free energy of the target and that over all
+words; the ``posterior`` (windows, symbols) at beta = 1; the best ``path`` (symbol of each window,
+-1 on an optional separator that the target does not show; null where nothing fits); the energies
+and words, as classes, of the ``n_best``; and the ``most_offending`` word, of least energy but not
+the target's.
 """
 
 from __future__ import annotations
@@ -62,7 +64,8 @@ def by_walking(case: dict[str, Any], beta: float) -> float:
         states = [gap, *itertools.chain.from_iterable((letter, gap) for letter in letters)]
     costs = [
         math.fsum(
-            case["wildcard"] if states[s] == -1 else energies[states[s]] for s, energies in zip(path, case["energies"])
+            case["wildcard"] if states[s] == -1 else energies[states[s]]
+            for s, energies in zip(path, case["energies"])
         )
         for path in walks(states, gap, optional, case["windows"])
     ]
@@ -78,7 +81,8 @@ def draw(rng: random.Random, kind: str, separators: str) -> dict[str, Any]:
     longest, width = windows + rng.randint(0, 2), rng.randint(1, 5)
     scale, level = {"wide": 300.0, "tied": 1.0}.get(kind, 2.0), 1e6 if kind == "far" else 0.0
     energies = [
-        [round(rng.gauss(level, scale), 0 if kind == "tied" else 3) for _ in range(classes)] for _ in range(longest)
+        [round(rng.gauss(level, scale), 0 if kind == "tied" else 3) for _ in range(classes)]
+        for _ in range(longest)
     ]
     if kind == "forbidden":
         energies = [[math.inf if rng.random() < 0.2 else e for e in row] for row in energies]

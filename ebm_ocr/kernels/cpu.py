@@ -1,8 +1,9 @@
-"""The best path for the CPU, compiled by numba: one sample after the other, nothing of size (B, L, T) is ever built.
+"""The best path for the CPU, compiled by numba: one sample after the other,
+nothing of size (B, L, T) is ever built.
 
-Same lattice as in :mod:`.reference`; sums are taken in float64. Everything is serial and releases the GIL, so callers
-may use several threads or processes. In each function ``s`` is a state, ``i`` a window, and rows of states start with
-two cells that stand for no state.
+Same lattice as in :mod:`.reference`; sums are taken in float64. Everything is serial and releases
+the GIL, so callers may use several threads or processes. In each function ``s`` is a state, ``i`` a
+window, and rows of states start with two cells that stand for no state.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import numpy as np
 from numba import njit
 
 WIDE = 48
-"""From so many states on, vector instructions beat a loop that keeps its neighbours in registers."""
-
+"""From so many states on, vector instructions beat a loop that keeps
+its neighbours in registers."""
 
 
 def compiled(function: Callable) -> Callable:
@@ -48,7 +49,8 @@ def _warn_uncached() -> None:
 
 @compiled
 def accepted(energies, targets, length, windows):
-    """Whether a sample's lengths, classes and energies are what the door promises: no NaN, no -inf."""
+    """Whether a sample's lengths, classes and energies are what the door
+    promises: no NaN, no -inf."""
     if not (0 <= windows <= energies.shape[0] and 0 <= length <= targets.size):
         return False
     for i in range(length):
@@ -64,8 +66,8 @@ def accepted(energies, targets, length, windows):
 def fill_lattice(targets, length, separator, optional, symbols, positions, detour, early):
     """Write the lattice of one target; return its number of states.
 
-    Of each state: class, index in the target or -1, 1 if two states may be passed at once to enter it else 0, and the
-    first window that can reach it.
+    Of each state: class, index in the target or -1, 1 if two states may be passed at once to enter
+    it else 0, and the first window that can reach it.
     """
     if optional:
         symbols[0], positions[0], states = separator, -1, 1
@@ -89,7 +91,8 @@ def fill_lattice(targets, length, separator, optional, symbols, positions, detou
 
 @compiled
 def feasible(states, optional, early, windows):
-    """Whether any path fits; without windows only that of an empty target with optional separators does."""
+    """Whether any path fits; without windows only that of an empty target with
+    optional separators does."""
     if windows == 0 or states == 0:
         return windows == 0 and states == optional
     return early[max(states - 1 - optional, 0)] < windows
@@ -97,7 +100,8 @@ def feasible(states, optional, early, windows):
 
 @compiled
 def legal_move(early, s, i, move):
-    """The move back from state ``s`` at window ``i``; where all ways cost inf, the first that leads to the start."""
+    """The move back from state ``s`` at window ``i``; where all ways cost inf,
+    the first that leads to the start."""
     if early[s - move] < i:
         return move
     return 0 if early[s] < i else 1 if early[s - 1] < i else 2
@@ -118,16 +122,35 @@ def most_states(targets, target_lengths, separator, optional):
 
 
 def specialised(optional):
-    """:func:`best_paths` for one topology: as a variable, ``optional`` would keep loops from being vectorised."""
+    """:func:`best_paths` for one topology: as a variable,
+    ``optional`` would keep loops from being vectorised."""
 
     @compiled
-    def best_paths(energies, targets, window_lengths, target_lengths, separator, strict, paths, values, gradient):
-        """Best path of each sample into paths (B, L), values (B,) and, unless it is empty, gradient (B, L, C).
+    def best_paths(
+        energies,
+        targets,
+        window_lengths,
+        target_lengths,
+        separator,
+        strict,
+        paths,
+        values,
+        gradient,
+    ):
+        """Best path of each sample into paths (B, L), values (B,) and,
+        unless it is empty, gradient (B, L, C).
 
         Returns how many samples are not accepted, or with ``strict`` not feasible.
         """
-        windows_most, size = energies.shape[1], most_states(targets, target_lengths, separator, optional)
-        symbols, positions, early = np.empty(size, np.uint64), np.empty(size, np.int64), np.empty(size, np.int64)
+        windows_most, size = (
+            energies.shape[1],
+            most_states(targets, target_lengths, separator, optional),
+        )
+        symbols, positions, early = (
+            np.empty(size, np.uint64),
+            np.empty(size, np.int64),
+            np.empty(size, np.int64),
+        )
         detour, barrier = np.empty(size), np.empty(size)
         table = np.full((windows_most, size + 2), math.inf)
         refused = 0
@@ -138,7 +161,9 @@ def specialised(optional):
             if not accepted(energies[b], targets[b], length, windows):
                 refused += 1
                 continue
-            states = fill_lattice(targets[b], length, separator, optional, symbols, positions, detour, early)
+            states = fill_lattice(
+                targets[b], length, separator, optional, symbols, positions, detour, early
+            )
             possible = feasible(states, optional, early, windows)
             if windows == 0 or not possible:
                 refused += strict and not possible
@@ -156,24 +181,31 @@ def specialised(optional):
                 row, following, energy = table[i - 1], table[i], energies[b, i]
                 if optional:
                     gap = energy[separator]
-                    for j in range(states // 2):  # a separator and the letter behind it, which alone a detour may enter
+                    # a separator and the letter behind it, which alone a detour may enter
+                    for j in range(states // 2):
                         before, stay, letter = row[2 * j + 1], row[2 * j + 2], row[2 * j + 3]
                         following[2 * j + 2] = (before if before < stay else stay) + gap
                         lowest = stay if stay < letter else letter
                         around = before + barrier[2 * j + 1]
-                        following[2 * j + 3] = (around if around < lowest else lowest) + energy[symbols[2 * j + 1]]
+                        following[2 * j + 3] = (around if around < lowest else lowest) + energy[
+                            symbols[2 * j + 1]
+                        ]
                     before, stay = row[states], row[states + 1]
                     following[states + 1] = (before if before < stay else stay) + gap
                 elif states < WIDE:
                     advance = row[1]
                     for s in range(states):
                         stay = row[s + 2]
-                        following[s + 2] = (advance if advance < stay else stay) + energy[symbols[s]]
+                        following[s + 2] = (advance if advance < stay else stay) + energy[
+                            symbols[s]
+                        ]
                         advance = stay
                 else:
                     for s in range(states):
                         stay, advance = row[s + 2], row[s + 1]
-                        following[s + 2] = (advance if advance < stay else stay) + energy[symbols[s]]
+                        following[s + 2] = (advance if advance < stay else stay) + energy[
+                            symbols[s]
+                        ]
             s, row = states - 1, table[windows - 1]
             if optional and s > 0 and (row[s + 1] < row[s + 2] or early[s] >= windows):
                 s -= 1

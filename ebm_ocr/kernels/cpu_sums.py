@@ -1,8 +1,10 @@
-"""The free energy for the CPU, compiled by numba: sums over all paths, written as those in :mod:`.cpu`.
+"""The free energy for the CPU, compiled by numba: sums over all paths,
+written as those in :mod:`.cpu`.
 
-They are taken in the linear domain, which costs an addition where the log domain costs an exponential; a bound on what
-underflow can have cut off is checked for each sample, and where it does not hold (energies spread over hundreds of
-nats) the sample is done again in the log domain. ``step`` is the most states that a window can advance by.
+They are taken in the linear domain, which costs an addition where the log domain costs an
+exponential; a bound on what underflow can have cut off is checked for each sample, and where it
+does not hold (energies spread over hundreds of nats) the sample is done again in the log domain.
+``step`` is the most states that a window can advance by.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from .cpu import accepted, compiled, feasible, fill_lattice, most_states
 TINY = 1e-290
 """A smaller sum is taken as 0, for speed: further down arithmetic gets slow."""
 SMALLEST = 1e-100
-"""A row's sum must stay above this, or the next row's scale could lift up what underflow has cut off."""
+"""A row's sum must stay above this, or the next row's scale could lift up
+what underflow has cut off."""
 DROPPED = 1e-190
 """Bound on what a cell loses by :data:`TINY` or underflow, given that its row before sums to 1."""
 NEGLIGIBLE = 1e-20
@@ -34,9 +37,11 @@ NEVER = -1e306
 
 @compiled
 def exponentials(values, bits):
-    """``exp`` of numbers within -700 and 700, in place, all at once: the one of the C library takes them one by one.
+    """``exp`` of numbers within -700 and 700, in place, all at once:
+    the one of the C library takes them one by one.
 
-    ``2 ** n`` by its bits, times Taylor's sum up to the twelfth power for what is left, at most half of log 2.
+    ``2 ** n`` by its bits, times Taylor's sum up to the twelfth power for what is
+    left, at most half of log 2.
     """
     scales = bits.view(np.float64)
     for start in range(0, values.size, bits.size):
@@ -63,7 +68,8 @@ def exponentials(values, bits):
 
 @compiled
 def boltzmann(energies, windows, used, beta, weights):
-    """Write ``exp(-beta (E - lowest))`` of each window (row) and used class; the sum of the lowest energies."""
+    """Write ``exp(-beta (E - lowest))`` of each window (row) and used class;
+    the sum of the lowest energies."""
     level = 0.0
     for i in range(windows):
         lowest = math.inf
@@ -82,8 +88,11 @@ def boltzmann(energies, windows, used, beta, weights):
 
 
 @compiled
-def linear_sum(energies, windows, states, detour, slots, used, optional, beta, forward, table, gradient):
-    """Free energy of one sample in the linear domain, rows rescaled; whether that was safe, and the value.
+def linear_sum(
+    energies, windows, states, detour, slots, used, optional, beta, forward, table, gradient
+):
+    """Free energy of one sample in the linear domain, rows rescaled;
+    whether that was safe, and the value.
 
     The gradient, unless it is empty, is the posterior: forward sums times backward sums.
     """
@@ -117,7 +126,8 @@ def linear_sum(energies, windows, states, detour, slots, used, optional, beta, f
         product *= total
         if not 1e-150 < product < 1e150:
             logarithm, product = logarithm + math.log(product), 1.0
-    logarithm += math.log(product) - math.log(total)  # the last row's sum is that of its doors alone
+    # the last row's sum is that of its doors alone
+    logarithm += math.log(product) - math.log(total)
     row = forward[windows]
     total = row[states + 1] + (row[states] if optional else 0.0)
     if not total > SMALLEST:
@@ -137,7 +147,8 @@ def linear_sum(energies, windows, states, detour, slots, used, optional, beta, f
         mass = advance = skip = entered = 0.0
         for s in range(last, first - 1, -1):
             share = row[s + 2] * backward[s]
-            found[slots[s] + np.uint64(count * (s >> 1 & 1))] += share  # two sums: one would wait for itself
+            # two sums: one would wait for itself
+            found[slots[s] + np.uint64(count * (s >> 1 & 1))] += share
             stay = backward[s] * weight[slots[s]]
             stay = stay if stay > TINY else 0.0
             backward[s] = stay + advance + skip
@@ -177,8 +188,8 @@ def wide_boltzmann(energies, used, beta, weights, powers):
 def rounded_shares(row, row_power, backward, behind, share):
     """Write a window's shares by the largest among them; their sum.
 
-    For exponents beyond 2 ** 53, which are rounded: those up to a window and from there on then do not
-    add up to those of all windows.
+    For exponents beyond 2 ** 53, which are rounded: those up to a window and from there on then do
+    not add up to those of all windows.
     """
     power, most, total = np.empty(share.size), 2 * NEVER, 0.0
     for s in range(share.size):
@@ -194,11 +205,15 @@ def rounded_shares(row, row_power, backward, behind, share):
 
 
 @compiled
-def wide_sum(energies, windows, states, detour, slots, used, optional, beta, forward, powers, gradient):
-    """:func:`linear_sum` for energies of any spread: each cell has an exponent of its own, so nothing is cut off.
+def wide_sum(
+    energies, windows, states, detour, slots, used, optional, beta, forward, powers, gradient
+):
+    """:func:`linear_sum` for energies of any spread: each cell has an exponent of its
+    own, so nothing is cut off.
 
-    A cell is ``x * RADIX ** k``, with x between the roots of 1 / RADIX and RADIX, or 0. Of two cells that are added the
-    one with the lower k is brought down by a RADIX for each step; two steps down it is nothing.
+    A cell is ``x * RADIX ** k``, with x between the roots of 1 / RADIX and RADIX, or 0. Of two
+    cells that are added the one with the lower k is brought down by a RADIX for each step; two
+    steps down it is nothing.
     """
     level, far, count = 0.0, np.empty(states), used.size
     weight, power = np.zeros((BLOCK, count)), np.zeros((BLOCK, count))
@@ -210,7 +225,9 @@ def wide_sum(energies, windows, states, detour, slots, used, optional, beta, for
     for i in range(windows):
         at = i % BLOCK
         if at == 0:
-            lowest = wide_boltzmann(energies[i : min(i + BLOCK, windows)], used, beta, weight, power)
+            lowest = wide_boltzmann(
+                energies[i : min(i + BLOCK, windows)], used, beta, weight, power
+            )
             if lowest == math.inf:
                 return lowest
             level += lowest
@@ -228,7 +245,10 @@ def wide_sum(energies, windows, states, detour, slots, used, optional, beta, for
             k = k + 1 if x >= HALF else k - 1 if x < 1 / HALF else k
             x = x * DOWN if x >= HALF else x * RADIX if x < 1 / HALF else x
             row[s + 2], row_power[s + 2] = x, k if x > 0 else NEVER
-    total, top = 0.0, max(powers[windows, states + 1], powers[windows, states] if optional else NEVER)
+    total, top = (
+        0.0,
+        max(powers[windows, states + 1], powers[windows, states] if optional else NEVER),
+    )
     for s in range(max(0, states - 1 - optional), states):
         k = powers[windows, s + 2]
         total += forward[windows, s + 2] * (1.0 if k == top else DOWN if k == top - 1 else 0.0)
@@ -263,11 +283,19 @@ def wide_sum(energies, windows, states, detour, slots, used, optional, beta, for
                 x = x * DOWN if x >= HALF else x * RADIX if x < 1 / HALF else x
                 left[s], left_power[s] = x, k if x > 0 else NEVER
             for s in range(states):
-                stay, advance, skip = left_power[s], left_power[s + 1], left_power[s + 2] + over[s + 2]
+                stay, advance, skip = (
+                    left_power[s],
+                    left_power[s + 1],
+                    left_power[s + 2] + over[s + 2],
+                )
                 top_here = max(stay, advance, skip)
                 x = left[s] * (1.0 if stay == top_here else DOWN if stay == top_here - 1 else 0.0)
-                x += left[s + 1] * (1.0 if advance == top_here else DOWN if advance == top_here - 1 else 0.0)
-                x += left[s + 2] * (1.0 if skip == top_here else DOWN if skip == top_here - 1 else 0.0)
+                x += left[s + 1] * (
+                    1.0 if advance == top_here else DOWN if advance == top_here - 1 else 0.0
+                )
+                x += left[s + 2] * (
+                    1.0 if skip == top_here else DOWN if skip == top_here - 1 else 0.0
+                )
                 backward[s], behind[s] = x, top_here
             found[:] = 0
             for s in range(states):
@@ -279,15 +307,29 @@ def wide_sum(energies, windows, states, detour, slots, used, optional, beta, for
 
 @compiled
 def free_energies(
-    energies, targets, window_lengths, target_lengths, separator, optional, strict, beta, values, gradient
+    energies,
+    targets,
+    window_lengths,
+    target_lengths,
+    separator,
+    optional,
+    strict,
+    beta,
+    values,
+    gradient,
 ):
-    """Free energy over all paths of each sample into values (B,) and, unless it is empty, gradient (B, L, C).
+    """Free energy over all paths of each sample into values (B,) and,
+    unless it is empty, gradient (B, L, C).
 
     Returns how many samples are not accepted, or with ``strict`` not feasible.
     """
     windows_most, classes = energies.shape[1], energies.shape[2]
     size = most_states(targets, target_lengths, separator, optional)
-    symbols, positions, early = np.empty(size, np.uint64), np.empty(size, np.int64), np.empty(size, np.int64)
+    symbols, positions, early = (
+        np.empty(size, np.uint64),
+        np.empty(size, np.int64),
+        np.empty(size, np.int64),
+    )
     detour, slots = np.empty(size), np.empty(size, np.uint64)
     used, slot_of = np.empty(classes, np.uint64), np.empty(classes, np.int64)
     forward, table = np.zeros((windows_most + 1, size + 4)), np.empty((windows_most + 1, size + 4))
@@ -299,7 +341,9 @@ def free_energies(
         if not accepted(energies[b], targets[b], length, windows):
             refused += 1
             continue
-        states = fill_lattice(targets[b], length, separator, optional, symbols, positions, detour, early)
+        states = fill_lattice(
+            targets[b], length, separator, optional, symbols, positions, detour, early
+        )
         possible = feasible(states, optional, early, windows)
         if windows == 0 or not possible:
             refused += strict and not possible
@@ -314,12 +358,32 @@ def free_energies(
             slots[s] = slot_of[symbols[s]]
         part = gradient[b] if gradient.size else nothing
         safe, value = linear_sum(
-            energies[b], windows, states, detour, slots, used[:count], optional, beta, forward, table, part
+            energies[b],
+            windows,
+            states,
+            detour,
+            slots,
+            used[:count],
+            optional,
+            beta,
+            forward,
+            table,
+            part,
         )
         if not safe:
             part[:] = 0
             value = wide_sum(
-                energies[b], windows, states, detour, slots, used[:count], optional, beta, forward, table, part
+                energies[b],
+                windows,
+                states,
+                detour,
+                slots,
+                used[:count],
+                optional,
+                beta,
+                forward,
+                table,
+                part,
             )
         values[b] = value
     return refused

@@ -1,8 +1,10 @@
-"""Search among all words for the CPU, compiled by numba: every word is a path in the tree of prefixes.
+"""Search among all words for the CPU, compiled by numba:
+every word is a path in the tree of prefixes.
 
-What is known of a prefix are the sums (2, L + 1) over its paths through the first l windows: row 0 of those that end in
-its last letter, row 1 of those that end in a separator. A prefix's sums give those of one more letter in O(L), so
-words that begin alike share the work. The separator is the last class.
+What is known of a prefix are the sums (2, L + 1) over its paths through the first l windows:
+row 0 of those that end in its last letter, row 1 of those that end in a separator. A prefix's sums
+give those of one more letter in O(L), so words that begin alike share the work. The separator is
+the last class.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ import numpy as np
 from .cpu import compiled
 
 SLACK = 4e-16
-"""Sums that differ by less than this part a window count as equal: the order of additions may differ."""
+"""Sums that differ by less than this part a window count as equal:
+the order of additions may differ."""
 FINE, FAR = 128, 40
 """Steps of the table to a unit, and from where on there is nothing to add."""
 KNOTS = np.arange(FAR * FINE + 1) / FINE
@@ -25,7 +28,8 @@ SOFT, SLOPE = np.log1p(np.exp(-KNOTS)), -1 / (1 + np.exp(KNOTS)) / FINE
 
 @compiled
 def soften(first, second, beta):
-    """``softmin`` of two, by cubic Hermite interpolation: to 2e-12, faster than an exponential and a logarithm."""
+    """``softmin`` of two, by cubic Hermite interpolation: to 2e-12,
+    faster than an exponential and a logarithm."""
     lowest, x = min(first, second), beta * abs(first - second) * FINE
     if x < FAR * FINE:  # not so if beta or one of the two is inf
         k = int(x)
@@ -38,7 +42,8 @@ def soften(first, second, beta):
 
 @compiled
 def levelled(energies):
-    """Energies less the lowest of each window, so that large ones leave no rounding, and all that was taken."""
+    """Energies less the lowest of each window, so that large ones leave no
+    rounding, and all that was taken."""
     reduced, taken = energies.astype(np.float64), 0.0
     for i in range(len(energies)):
         lowest = reduced[i].min()
@@ -60,7 +65,8 @@ def start(energies, optional, sums):
 
 @compiled
 def append(energies, before, letter, direct, first, beta, after):
-    """Sums of a prefix with a letter more; ``direct`` if it may follow its neighbour without a separator.
+    """Sums of a prefix with a letter more; ``direct`` if it may follow its
+    neighbour without a separator.
 
     No path reaches the letter in a window in front of ``first``.
     """
@@ -81,7 +87,8 @@ def ended(sums, optional, beta):
 
 @compiled
 def cheapest_rests(energies, optional):
-    """(L, C) energy of showing a class in a window and, over all words and paths, of what is cheapest from there."""
+    """(L, C) energy of showing a class in a window and, over all words and paths,
+    of what is cheapest from there."""
     windows, classes = energies.shape
     rests = np.empty((windows, classes))
     for i in range(windows - 1, -1, -1):
@@ -100,10 +107,12 @@ def cheapest_rests(energies, optional):
 
 @compiled
 def best_words(energies, optional, n):
-    """One sample's ``n`` words of least energy, or all there are: classes (N, L), -1 behind; energies (N,).
+    """One sample's ``n`` words of least energy, or all there are: classes (N, L),
+    -1 behind; energies (N,).
 
-    A* with the exact cost of the cheapest way to go on: prefixes are taken by the energy of the best word that begins
-    with them, so each one taken begins one of the words sought, N times L at most.
+    A* with the exact cost of the cheapest way to go on: prefixes are taken by the energy of
+    the best word that begins with them, so each one taken begins one of the words sought, N
+    times L at most.
     """
     windows, classes = energies.shape
     reduced, taken = levelled(energies)  # none is below 0, so neither are sums
@@ -151,7 +160,15 @@ def best_words(energies, optional, n):
                 best[last] = min(best[last], here[1, i] + rests[i, last])
         for c in range(classes - 1):
             if best[c] < math.inf:
-                heappush(queue, (key if best[c] <= key + slack else best[c], 1, -depths[node] - 1, len(parents)))
+                heappush(
+                    queue,
+                    (
+                        key if best[c] <= key + slack else best[c],
+                        1,
+                        -depths[node] - 1,
+                        len(parents),
+                    ),
+                )
                 parents.append(node)
                 letters.append(c)
                 depths.append(depths[node] + 1)
@@ -161,8 +178,8 @@ def best_words(energies, optional, n):
 
 @compiled
 def rank_words(energies, optional, beta, words, shared, values):
-    """Write the free energies (N,) of words, classes (N, W) and -1 behind, given how many letters each shares with the
-    one in front of it."""
+    """Write the free energies (N,) of words, classes (N, W) and -1 behind,
+    given how many letters each shares with the one in front of it."""
     sums = np.empty((words.shape[1] + 1, 2, len(energies) + 1))
     start(energies, optional, sums[0])
     for n in range(len(words)):
@@ -179,10 +196,11 @@ def rank_words(energies, optional, beta, words, shared, values):
 
 @compiled
 def sum_words(energies, window_lengths, separator, beta, values, slopes):
-    """Write the free energies (B,) over the paths of all words, separators required, and their gradient (B, L, C).
+    """Write the free energies (B,) over the paths of all words, separators required,
+    and their gradient (B, L, C).
 
-    See :func:`ebm_ocr.kernels.reference.all_words` for what a path may do. What a path costs up to a class in a window
-    and from there on gives the part of the paths that pass it.
+    See :func:`ebm_ocr.kernels.reference.all_words` for what a path may do. What a path costs up to
+    a class in a window and from there on gives the part of the paths that pass it.
     """
     classes = energies.shape[2]
     for b in range(len(energies)):
@@ -193,7 +211,11 @@ def sum_words(energies, window_lengths, separator, beta, values, slopes):
         if not windows:
             continue
         reduced, taken = levelled(energies[b, :windows])
-        sums, rests, through = np.empty((windows, classes)), np.empty((windows, classes)), np.empty(classes)
+        sums, rests, through = (
+            np.empty((windows, classes)),
+            np.empty((windows, classes)),
+            np.empty(classes),
+        )
         letters = gap = math.inf  # all letters together, and the separator, one window before
         for i in range(windows):
             together = math.inf

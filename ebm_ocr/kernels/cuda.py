@@ -1,8 +1,10 @@
-"""The recurrences for CUDA, in Triton: one program a sample, one state a lane, in the log domain and in float64.
+"""The recurrences for CUDA, in Triton: one program a sample, one state a lane,
+in the log domain and in float64.
 
-What is kept for the way back is the table of rows D, of :mod:`.reference`. The probability of each move into a state
-follows from it, and the gradient is the share of all paths in each state, handed back along those moves. A last kernel
-sums the shares of the states that show the same class, in a fixed order, so two runs give the same bits.
+What is kept for the way back is the table of rows D, of :mod:`.reference`. The probability of each
+move into a state follows from it, and the gradient is the share of all paths in each state, handed
+back along those moves. A last kernel sums the shares of the states that show the same class, in a
+fixed order, so two runs give the same bits.
 """
 
 from __future__ import annotations
@@ -29,15 +31,18 @@ def load_three(row, s, inside, skip):
 
 
 @triton.jit
-def fill_rows(energies, symbols, skips, windows, states, table, classes, longest, width, doors, beta,
-              hard: tl.constexpr, block: tl.constexpr):  # fmt: skip
-    """Fill a sample's (L, 2 + S) rows; the two cells in front of each stand for no state and hold inf."""
+def fill_rows(energies, symbols, skips, windows, states, table, classes, longest, width, doors,
+              beta, hard: tl.constexpr, block: tl.constexpr):  # fmt: skip
+    """Fill a sample's (L, 2 + S) rows; the two cells in front of each stand
+    for no state and hold inf."""
     sample = tl.program_id(0).to(tl.int64)
     beta = tl.load(beta)  # by address: a number would arrive as float32
     s = tl.arange(0, block)
     inside = s < tl.load(states + sample)
     skip = tl.load(skips + sample * width + s, inside, 0) != 0
-    energy = energies + sample * longest * classes + tl.load(symbols + sample * width + s, inside, 0)
+    energy = (
+        energies + sample * longest * classes + tl.load(symbols + sample * width + s, inside, 0)
+    )
     row = table + sample * longest * (width + 2)
     wide: tl.constexpr = table.dtype.element_ty
     value = tl.where(inside & (s < doors), tl.load(energy, inside, 0.0).to(wide) * beta, INF)
@@ -56,7 +61,9 @@ def fill_rows(energies, symbols, skips, windows, states, table, classes, longest
 
 
 @triton.jit
-def fill_shares(shares, skips, windows, states, table, passed, longest, width, doors, block: tl.constexpr):
+def fill_shares(
+    shares, skips, windows, states, table, passed, longest, width, doors, block: tl.constexpr
+):
     """Fill a sample's (L, S) shares of all paths, from the last window to the first."""
     sample = tl.program_id(0).to(tl.int64)
     s = tl.arange(0, block)
@@ -122,7 +129,11 @@ def trace(table, skips, windows, ends, path, longest, width):
 
 
 def align(
-    energies: Tensor, lattice: reference.Lattice, window_lengths: Tensor, beta: float, gradient: bool
+    energies: Tensor,
+    lattice: reference.Lattice,
+    window_lengths: Tensor,
+    beta: float,
+    gradient: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What :func:`.operator.run` returns, from inputs that have been checked."""
     hard, fits = math.isinf(beta), reference.feasible(lattice, window_lengths)
@@ -132,18 +143,32 @@ def align(
     batch, longest, classes = energies.shape
     width, doors = lattice.symbols.shape[1], lattice.doors
     symbols, skips = lattice.symbols.contiguous(), lattice.skips.to(torch.int8).contiguous()
-    table = torch.full((batch, longest, width + 2), math.inf, dtype=torch.float64, device=energies.device)
+    table = torch.full(
+        (batch, longest, width + 2), math.inf, dtype=torch.float64, device=energies.device
+    )
     block = triton.next_power_of_2(width)
     sizes = longest, width
     scale = torch.tensor([1.0 if hard else beta], dtype=torch.float64, device=energies.device)
     fill_rows[(batch,)](
-        energies, symbols, skips, windows, states, table, classes, *sizes, doors, scale, hard=hard, block=block
+        energies,
+        symbols,
+        skips,
+        windows,
+        states,
+        table,
+        classes,
+        *sizes,
+        doors,
+        scale,
+        hard=hard,
+        block=block,
     )
 
     ends = (states[:, None] - 1 - torch.arange(doors, device=energies.device)).clamp(min=0)
     samples = torch.arange(batch, device=energies.device)
     doorways = table[samples, windows - 1].gather(1, ends + 2)
-    doorways[:, 1:] = doorways[:, 1:].where(states[:, None] > 1, math.inf)  # a single state is one end, not two
+    # a single state is one end, not two
+    doorways[:, 1:] = doorways[:, 1:].where(states[:, None] > 1, math.inf)
     values = reference.softmin(doorways.T, math.inf if hard else 1.0).where(walks, math.inf)
     values = (values if hard else values / beta).where(~fits | walks, 0)
     slopes = energies.new_zeros(energies.shape if gradient else (0, 0, 0))
@@ -151,14 +176,19 @@ def align(
     if not hard:
         if gradient:
             shares, passed = table.new_zeros(batch, *sizes), table.new_zeros(batch, 2, width + 2)
-            fill_shares[(batch,)](shares, skips, windows, states, table, passed, *sizes, doors, block=block)
+            fill_shares[(batch,)](
+                shares, skips, windows, states, table, passed, *sizes, doors, block=block
+            )
             columns = triton.next_power_of_2(classes)
-            scatter_shares[(longest, batch)](shares, symbols, states, slopes, classes, *sizes, block=columns)
+            scatter_shares[(longest, batch)](
+                shares, symbols, states, slopes, classes, *sizes, block=columns
+            )
         return values, slopes, path
     steps = torch.full((batch, longest), -1, dtype=torch.int64, device=energies.device)
     best = ends.gather(1, doorways.argmin(1, keepdim=True))[:, 0]
     trace[(batch,)](table, skips, windows, best, steps, *sizes)
-    lost = walks & ~(values < math.inf)  # all ways cost inf: the first legal one is asked of the reference
+    # all ways cost inf: the first legal one is asked of the reference
+    lost = walks & ~(values < math.inf)
     if lost.any():
         matrix = reference.path_matrix(energies, lattice.symbols)
         steps = steps.where(~lost[:, None], reference.best_path(matrix, lattice, window_lengths))

@@ -36,8 +36,9 @@ def run_align(
     """Align (B, L, C) float32 or float64 energies with (B, T) targets.
 
     Returns:
-        (B,) free energies, if ``wide`` as wide as sums are; their gradient (B, L, C), empty if not wanted; and at
-        ``beta = inf`` the (B, L) target index of each window on the best path, else empty.
+        (B,) free energies, if ``wide`` as wide as sums are; their gradient (B, L, C), empty if
+        not wanted; and at ``beta = inf`` the (B, L) target index of each window on the best
+        path, else empty.
 
     Raises:
         ValueError: see :func:`check`.
@@ -125,8 +126,8 @@ def check(
     """Look at every value; the lattice of the topology.
 
     Raises:
-        ValueError: lengths or classes out of range, NaN or -inf energies, or with ``strict`` a target
-            that does not fit in its windows.
+        ValueError: lengths or classes out of range, NaN or -inf energies,
+            or with ``strict`` a target that does not fit in its windows.
     """
     check_values(energies, targets, window_lengths, target_lengths)
     lattice = reference.build_lattice(targets, target_lengths, separator, optional)
@@ -238,7 +239,8 @@ def formula(value: Callable, same: Callable) -> type[Function]:
         def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
             first, *rest = _primals(ctx)
             pulled = torch.func.vjp(lambda inner: same(inner, *rest, *ctx.options), first)
-            # pull is linear, so what it pulls back is pushed forward; torch nests no jvp in dual numbers
+            # pull is linear, so what it pulls back is pushed forward;
+            # torch nests no jvp in dual numbers
             push = torch.func.vjp(lambda grad: pulled[1](grad)[0], torch.zeros_like(pulled[0]))[1]
             return push(tangent)[0]
 
@@ -250,7 +252,8 @@ def formula(value: Callable, same: Callable) -> type[Function]:
 
 
 def operation(name: str, run: Callable, slopes: Callable, fake: Callable) -> Callable[..., tuple]:
-    """A kernel ``run(energies, *tensors, *options, gradient) -> values, slopes, ...`` as torch sees it.
+    """A kernel ``run(energies, *tensors, *options, gradient) -> values, slopes, ...`` as torch
+    sees it.
 
     Args:
         slopes: the gradient in plain torch, from the same inputs.
@@ -418,7 +421,8 @@ def _cpu_kernels() -> tuple[dict[bool, Callable[..., int]], Callable[..., int]]:
 
 @functools.cache
 def _nothing(dtype: np.dtype) -> tuple[np.ndarray, Tensor]:
-    """What stands for a gradient that nobody wants; made once, as it takes longer than the checks."""
+    """What stands for a gradient that nobody wants; made once,
+    as it takes longer than the checks."""
     array = np.empty((0, 0, 0), dtype)
     return array, torch.from_numpy(array)
 

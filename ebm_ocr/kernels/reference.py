@@ -1,13 +1,14 @@
-"""The recurrences in plain torch: any device and dtype, differentiable twice. This is the specification.
+"""The recurrences in plain torch: any device and dtype, differentiable twice.
+This is the specification.
 
-Both topologies are one lattice of S states in a row. A path starts in one of the first states, ends in one of the
-last, and each window it stays, advances by one state, or (``skip``) passes over one:
+Both topologies are one lattice of S states in a row. A path starts in one of the first states, ends
+in one of the last, and each window it stays, advances by one state, or (``skip``) passes over one:
 
     D[l, s] = E[l, s] + softmin_beta(D[l-1, s], D[l-1, s-1], D[l-1, s-2] if skip[s])
 
-Required separators: the states are the target's symbols, one start, one end, no skips. Optional separators (CTC,
-Graves et al. 2006, section 4.1): a separator also in front, two starts, two ends, and a separator between two
-different letters may be skipped.
+Required separators: the states are the target's symbols, one start, one end, no skips. Optional
+separators (CTC, Graves et al. 2006, section 4.1): a separator also in front, two starts, two ends,
+and a separator between two different letters may be skipped.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ class Lattice(NamedTuple):
     symbols: Tensor
     """(B, S) int64 class of each state."""
     positions: Tensor
-    """(B, S) int64 index of each state in the target; -1 of an optional separator that the target does not show."""
+    """(B, S) int64 index of each state in the target; -1 of an optional separator that
+    the target does not show."""
     lengths: Tensor
     """(B,) number of states."""
     skips: Tensor
@@ -35,7 +37,9 @@ class Lattice(NamedTuple):
     """How many states at either end a path may start and end in."""
 
 
-def build_lattice(targets: Tensor, target_lengths: Tensor, separator: int, optional: bool) -> Lattice:
+def build_lattice(
+    targets: Tensor, target_lengths: Tensor, separator: int, optional: bool
+) -> Lattice:
     """The states of (B, T) targets; padding may hold anything."""
     batch, width = targets.shape
     positions = torch.arange(width, device=targets.device).expand(batch, -1)
@@ -45,11 +49,15 @@ def build_lattice(targets: Tensor, target_lengths: Tensor, separator: int, optio
         return Lattice(targets, positions, target_lengths, torch.zeros_like(inside), doors=1)
     is_letter = inside & (targets != separator)
     letters = is_letter.cumsum(1)
-    states = torch.where(is_letter, 2 * letters - 1, 2 * letters)  # a separator is that after the letters before it
-    # later writes would win, so a padded place writes into a spare column, and the first of several separators counts
+    # a separator is that after the letters before it
+    states = torch.where(is_letter, 2 * letters - 1, 2 * letters)
+    # later writes would win, so a padded place writes into a spare column,
+    # and the first of several separators counts
     first = inside & (is_letter | (pad(states, (1, 0), value=-1)[:, :-1] != states))
     states = states.where(first, 2 * width + 1)
-    symbols = targets.new_full((batch, 2 * width + 2), separator).scatter(1, states, targets)[:, :-1]
+    symbols = targets.new_full((batch, 2 * width + 2), separator).scatter(1, states, targets)[
+        :, :-1
+    ]
     indices = targets.new_full((batch, 2 * width + 2), -1).scatter(1, states, positions)[:, :-1]
     skips = (symbols != separator) & (symbols != pad(symbols, (2, 0), value=separator)[:, :-2])
     return Lattice(symbols, indices, 2 * letters[:, -1] + 1, skips, doors=2)
@@ -59,14 +67,19 @@ def needed_windows(lattice: Lattice) -> Tensor:
     """(B,) the fewest windows that a path can have."""
     if lattice.doors == 1:
         return lattice.lengths
-    inside = torch.arange(lattice.symbols.shape[1], device=lattice.lengths.device) < lattice.lengths[:, None]
+    inside = (
+        torch.arange(lattice.symbols.shape[1], device=lattice.lengths.device)
+        < lattice.lengths[:, None]
+    )
     letters = lattice.lengths // 2
-    forced = letters - (lattice.skips & inside).sum(1)  # separators between equal letters, and one for the first
+    # separators between equal letters, and one for the first
+    forced = letters - (lattice.skips & inside).sum(1)
     return letters + forced.where(letters > 0, 0)
 
 
 def feasible(lattice: Lattice, window_lengths: Tensor) -> Tensor:
-    """(B,) bool, whether any path fits. Without windows only an empty target does; a required one fits nothing else."""
+    """(B,) bool, whether any path fits. Without windows only an empty target does;
+    a required one fits nothing else."""
     fits = (window_lengths >= needed_windows(lattice)) & (lattice.lengths > 0)
     return torch.where(window_lengths > 0, fits, lattice.lengths == lattice.doors - 1)
 
@@ -77,13 +90,15 @@ def path_matrix(energies: Tensor, symbols: Tensor) -> Tensor:
 
 
 def normalise(energies: Tensor) -> Tensor:
-    """``e + log sum exp(-e)`` over the classes, the last dim; a window in which all are inf stays inf."""
+    """``e + log sum exp(-e)`` over the classes, the last dim;
+    a window in which all are inf stays inf."""
     possible = energies.detach().amin(-1, keepdim=True) != math.inf
     return -torch.log_softmax(-energies.where(possible, 0), -1).where(possible, -math.inf)
 
 
 def softmin(candidates: Tensor, beta: float) -> Tensor:
-    """``-1/beta log sum exp(-beta x)`` over dim 0; inf where all are inf, with gradient zero and never NaN."""
+    """``-1/beta log sum exp(-beta x)`` over dim 0; inf where all are inf,
+    with gradient zero and never NaN."""
     lowest = candidates.detach().amin(0)
     if math.isinf(beta):
         return lowest
@@ -94,10 +109,15 @@ def softmin(candidates: Tensor, beta: float) -> Tensor:
 
 
 def free_energy(matrix: Tensor, lattice: Lattice, window_lengths: Tensor, beta: float) -> Tensor:
-    """(B,) free energy over all paths through a (B, L, S) matrix; differentiable for finite ``beta``."""
+    """(B,) free energy over all paths through a (B, L, S) matrix;
+    differentiable for finite ``beta``."""
     states = torch.arange(matrix.shape[2], device=matrix.device)
-    final = (states < lattice.lengths[:, None]) & (states >= lattice.lengths[:, None] - lattice.doors)
-    row = matrix[:, 0].where((states < lattice.doors) & (states < lattice.lengths[:, None]), math.inf)
+    final = (states < lattice.lengths[:, None]) & (
+        states >= lattice.lengths[:, None] - lattice.doors
+    )
+    row = matrix[:, 0].where(
+        (states < lattice.doors) & (states < lattice.lengths[:, None]), math.inf
+    )
     for window in range(1, matrix.shape[1]):
         entered = softmin(_predecessors(row, lattice.skips, math.inf), beta) + matrix[:, window]
         row = entered.where((window < window_lengths)[:, None], row)
@@ -106,11 +126,12 @@ def free_energy(matrix: Tensor, lattice: Lattice, window_lengths: Tensor, beta: 
 
 
 def posterior(matrix: Tensor, lattice: Lattice, window_lengths: Tensor, beta: float) -> Tensor:
-    """(B, L, S) probability that a window shows a state, the gradient of :func:`free_energy` written out.
+    """(B, L, S) probability that a window shows a state,
+    the gradient of :func:`free_energy` written out.
 
     The paths up to a state in a window times those from there on, as a part of all; rows of windows
-    that don't count, or that no finite path passes, are 0. Differentiable for finite ``beta``; at inf
-    it is one-hot on the best path.
+    that don't count, or that no finite path passes, are 0. Differentiable for finite ``beta``; at
+    inf it is one-hot on the best path.
     """
     inside = torch.arange(matrix.shape[1], device=matrix.device) < window_lengths[:, None]
     states = torch.arange(matrix.shape[2], device=matrix.device)
@@ -149,10 +170,12 @@ def class_posterior(
 
 
 def best_path(matrix: Tensor, lattice: Lattice, window_lengths: Tensor) -> Tensor:
-    """(B, L) state of each window on a lowest-energy path, -1 past a sample's end and where no path fits.
+    """(B, L) state of each window on a lowest-energy path,
+    -1 past a sample's end and where no path fits.
 
-    Of equally good moves staying wins, then advancing; of equally good ends the later one. Where every path costs
-    inf the result is still a legal path, so what can be reached is tracked apart from what it costs.
+    Of equally good moves staying wins, then advancing; of equally good ends the later one. Where
+    every path costs inf the result is still a legal path, so what can be reached is tracked apart
+    from what it costs.
     """
     matrix = matrix.detach()
     batch, windows, width = matrix.shape
@@ -162,12 +185,19 @@ def best_path(matrix: Tensor, lattice: Lattice, window_lengths: Tensor) -> Tenso
     moves = torch.zeros(matrix.shape, dtype=torch.int64, device=matrix.device)
     for window in range(1, windows):
         alive = (window < window_lengths)[:, None]
-        costs, legal = _predecessors(row, lattice.skips, math.inf), _predecessors(reached, lattice.skips, False)
+        costs, legal = (
+            _predecessors(row, lattice.skips, math.inf),
+            _predecessors(reached, lattice.skips, False),
+        )
         moves[:, window] = _first_lowest(costs, legal)
         row = (costs.amin(0) + matrix[:, window]).where(alive, row)
         reached = legal.any(0).where(alive, reached)
-    ends = (lattice.lengths[:, None] - 1 - torch.arange(lattice.doors, device=matrix.device)).clamp(min=0)
-    index = ends.gather(1, _first_lowest(row.gather(1, ends).T, reached.gather(1, ends).T)[:, None])[:, 0]
+    ends = (lattice.lengths[:, None] - 1 - torch.arange(lattice.doors, device=matrix.device)).clamp(
+        min=0
+    )
+    index = ends.gather(
+        1, _first_lowest(row.gather(1, ends).T, reached.gather(1, ends).T)[:, None]
+    )[:, 0]
     path = torch.full((batch, windows), -1, device=matrix.device)
     fits = feasible(lattice, window_lengths)
     for window in range(windows - 1, -1, -1):
@@ -177,12 +207,15 @@ def best_path(matrix: Tensor, lattice: Lattice, window_lengths: Tensor) -> Tenso
     return path
 
 
-def all_words(energies: Tensor, window_lengths: Tensor, beta: float, required: bool, separator: int) -> Tensor:
+def all_words(
+    energies: Tensor, window_lengths: Tensor, beta: float, required: bool, separator: int
+) -> Tensor:
     """(B,) free energy over the paths of all words, differentiable.
 
-    A path gives each window any class. With optional separators every sequence of classes spells a word, so windows
-    are independent. With required ones it starts on a letter, ends on a separator, and a letter turns into another
-    one only by way of a separator, so the last class is all that the rest depends on.
+    A path gives each window any class. With optional separators every sequence of classes spells a
+    word, so windows are independent. With required ones it starts on a letter, ends on a separator,
+    and a letter turns into another one only by way of a separator, so the last class is all that
+    the rest depends on.
     """
     symbols = torch.arange(energies.shape[2], device=energies.device)
     inside = torch.arange(energies.shape[1], device=energies.device) < window_lengths[:, None]
@@ -191,7 +224,8 @@ def all_words(energies: Tensor, window_lengths: Tensor, beta: float, required: b
     gap = energies[:, :, separator]
     if not required:
         values = _soft(energies.movedim(2, 0), beta).where(inside, 0).sum(1)
-        return values.where(values < math.inf, math.inf)  # with gradient zero where nothing is possible
+        # with gradient zero where nothing is possible
+        return values.where(values < math.inf, math.inf)
     inf = gap[:, 0].where(window_lengths < 0, math.inf)  # part of the graph, with gradient zero
     row, after = letters[:, :, 0], inf  # (C - 1, B) ends in a letter, (B,) ends in a separator
     for window in range(1, energies.shape[1]):
@@ -206,10 +240,12 @@ def all_words(energies: Tensor, window_lengths: Tensor, beta: float, required: b
 def all_words_posterior(
     energies: Tensor, window_lengths: Tensor, beta: float, required: bool, separator: int
 ) -> Tensor:
-    """(B, L, C) gradient of :func:`all_words` written out: the share of all paths that show a class.
+    """(B, L, C) gradient of :func:`all_words` written out:
+    the share of all paths that show a class.
 
-    From the last window to the first, each state's share is handed to those that it was entered from,
-    by their part in the sum. At ``beta = inf`` all of it goes to the lowest, the first of equals.
+    From the last window to the first, each state's share is handed to those that it was
+    entered from, by their part in the sum. At ``beta = inf`` all of it goes to the lowest, the
+    first of equals.
     """
     windows, classes = energies.shape[1:]
     inside = torch.arange(windows, device=energies.device) < window_lengths[:, None]
@@ -230,7 +266,8 @@ def all_words_posterior(
         afters.append(ended + gap[:, window])
     ends = torch.stack(afters, 1).gather(1, (window_lengths - 1).clamp(min=0)[:, None])[:, 0]
     reached = (window_lengths > 0) & (ends < math.inf)
-    share = torch.zeros_like(rows[0]), torch.ones_like(gap[:, 0]).where(reached, 0)  # it ends on a gap
+    # it ends on a gap
+    share = torch.zeros_like(rows[0]), torch.ones_like(gap[:, 0]).where(reached, 0)
     shares = [torch.cat([share[0], share[1][None]])]
     for window in range(windows - 1, 0, -1):
         row, after = rows[window - 1], afters[window - 1]
@@ -249,7 +286,8 @@ def all_words_posterior(
 
 
 def _parts(candidates: Tensor, beta: float) -> Tensor:
-    """The part of each in ``softmin`` over dim 0: at ``beta = inf`` all in the first of the lowest."""
+    """The part of each in ``softmin`` over dim 0: at ``beta = inf`` all
+    in the first of the lowest."""
     lowest = candidates.detach().amin(0)
     if math.isinf(beta):
         first = (candidates == lowest).to(torch.uint8).argmax(0)
@@ -266,13 +304,15 @@ def _soft(candidates: Tensor, beta: float) -> Tensor:
 
 
 def _predecessors(row: Tensor, skips: Tensor, missing: float | bool) -> Tensor:
-    """(B, S) values to (3, B, S): those from which a state is entered by staying, advancing and skipping."""
+    """(B, S) values to (3, B, S): those from which a state is entered by
+    staying, advancing and skipping."""
     advance, skip = pad(row, (1, 0), value=missing)[:, :-1], pad(row, (2, 0), value=missing)[:, :-2]
     return torch.stack([row, advance, skip.where(skips, missing)])
 
 
 def _successors(row: Tensor, skips: Tensor) -> Tensor:
-    """(B, S) values to (3, B, S): those that a state leaves to by staying, advancing and skipping."""
+    """(B, S) values to (3, B, S): those that a state leaves to by
+    staying, advancing and skipping."""
     skip = pad(row.where(skips, math.inf), (0, 2), value=math.inf)[:, 2:]
     return torch.stack([row, pad(row, (0, 1), value=math.inf)[:, 1:], skip])
 
