@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export NET_ID
+# torch's threads wait without spinning, so that other programs keep their cores
+export OMP_WAIT_POLICY ?= passive
 
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and f"Python 3.10 or newer is needed, this is {sys.version.split()[0]}: set PYTHON=...")'
@@ -18,7 +20,7 @@ setup: $(READY)  ## create .venv with everything pinned, and this package
 notebook: $(READY)  ## run hw4_impl.ipynb from top to bottom and save it with its outputs
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace hw4_impl.ipynb
 test: $(READY)  ## run the tests, with coverage of the package
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term
 lab: $(READY)  ## open the notebook in JupyterLab
 	$(BIN)/jupyter lab hw4_impl.ipynb
 theory: $(READY)  ## draw the figures and compile theory/hw4_theory.pdf

@@ -152,7 +152,7 @@ class PathEnergyLoss(nn.Module):
             self.separators,
             self.separator,
             infeasible="inf" if self.zero_infinity else "raise",
-            dtype=torch.float64 if energies.device.type != "mps" else None,
+            dtype=torch.float64 if self.zero_infinity and energies.device.type != "mps" else None,
         )
         if self.zero_infinity:  # looked at while wide: what overflows later is not impossible
             values = values.where(values < math.inf, 0)

@@ -2,6 +2,11 @@
 
 import math
 import os
+
+# torch's threads wait without spinning, which would take the cores from whatever runs beside; set
+# before torch is loaded
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 from itertools import combinations
 
 import pytest

@@ -840,7 +840,7 @@ assert [str(w.message) for w in said if "NUMBA_CACHE_DIR" in str(w.message)].__l
 """
     environment = os.environ | {"NUMBA_DISABLE_JIT": "0"}
     run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", env=environment
     )
     assert run.stdout == "3.0\n", run.stderr
 
@@ -858,7 +858,7 @@ for name in [n for n in sys.modules if n.startswith("ebm_ocr.")]:
 assert value() == first
 """
     run = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, encoding="utf-8"
     )
     assert run.returncode == 0, run.stderr
 

@@ -60,3 +60,16 @@ def test_make_targets_named_in_the_readme_exist():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
     used = set(re.findall(r"make ([a-z]+)", README))
     assert {"notebook", "test", "help"} <= used <= targets
+
+
+def test_what_is_guaranteed_is_held_by_tests_that_exist():
+    text = (ROOT / "docs/guarantees.md").read_text(encoding="utf-8")
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("*.py"))
+    rows = [row for row in text.splitlines() if re.match(r"\| (?!what|---)", row)]
+    assert len(rows) > 25
+    for row in rows:
+        named = re.findall(r"`(test_\w+)(\.py)?`", row)
+        assert named, row
+        for name, file in named:
+            found = (ROOT / "tests" / f"{name}.py").exists() if file else f"def {name}(" in sources
+            assert found, name

@@ -51,9 +51,9 @@ def test_words_lower_the_loss_and_history_has_an_entry_a_pass(train, criterion):
 
 @pytest.mark.parametrize("train", [train_ebm_model, train_gtn_model])
 def test_criterion_of_another_shape_is_refused(train):
-    model, loader, optimizer, _ = prepare(0, TINY)
+    model, loader, optimizer, schedule = prepare(0, TINY)
     with pytest.raises(ValueError, match=r"\(B,\) = \(32,\), got \(\)"):
-        train(model, 1, loader, lambda first, *_: first.sum(), optimizer)
+        train(model, 1, loader, lambda first, *_: first.sum(), optimizer, schedule=schedule)
 
 
 def test_empty_loader_is_refused():

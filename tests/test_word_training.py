@@ -200,10 +200,10 @@ def test_log_partition_needs_a_finite_beta():
 
 
 def test_scalar_loss_is_refused():
-    model, loader, optimizer, _ = prepare(0, TrainConfig(words=32, epochs=1))
+    model, loader, optimizer, schedule = prepare(0, TrainConfig(words=32, epochs=1))
     for loss, got in (
         (lambda good: good.mean(), r"\(\)"),
         (lambda good: good.mean()[None], r"\(1,\)"),
     ):
         with pytest.raises(ValueError, match=rf"\(B,\) = \(32,\), got {got}"):
-            train(model, 1, loader, loss, optimizer)
+            train(model, 1, loader, loss, optimizer, schedule=schedule)

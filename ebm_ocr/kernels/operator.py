@@ -48,7 +48,7 @@ def run_align(
     if energies.is_cpu:
         arrays = [tensor.contiguous().numpy() for tensor in inputs]
         shape = energies.shape
-        values = np.empty(shape[0])
+        values = np.empty(shape[0], np.float64 if wide else arrays[0].dtype)
         path = np.empty(shape[:2] if beta == math.inf else (0, 0), np.int64)
         slopes = np.empty(shape, arrays[0].dtype) if gradient else _nothing(arrays[0].dtype)[0]
         best_paths, free_energies = _cpu_kernels()
@@ -58,7 +58,6 @@ def run_align(
             refused = free_energies(*arrays, separator, optional, strict, beta, values, slopes)
         if refused:
             check(*inputs, separator, optional, strict)
-        values = values if wide else values.astype(slopes.dtype, copy=False)
         kept = torch.from_numpy(slopes) if gradient else _nothing(slopes.dtype)[1]
         return torch.from_numpy(values), kept, torch.from_numpy(path)
     lattice = check(*inputs, separator, optional, strict)
