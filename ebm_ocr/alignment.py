@@ -23,6 +23,7 @@ from .kernels.operator import align, all_words
 from .kernels.operator import posterior as posterior_of_paths
 from .kernels.reference import normalise
 from .validation import (
+    FLOATS,
     as_beta,
     as_lengths,
     as_separator,
@@ -166,6 +167,8 @@ def free_energy(
     """
     check_choice("separators", separators, TOPOLOGIES)
     beta, optional = as_beta(beta), separators == "optional"
+    if dtype is not None and dtype not in FLOATS:
+        raise TypeError(f"expected a floating-point dtype, got {dtype!r}")
     if targets is not None:
         inputs = _prepare(energies, targets, window_lengths, target_lengths, separator, wildcard)
         check_choice("infeasible", infeasible, OUTCOMES)

@@ -9,9 +9,8 @@ from itertools import groupby
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
-from .validation import INTEGERS, as_words
+from .validation import as_integers, as_words
 
 LETTERS = string.ascii_lowercase
 BETWEEN = len(LETTERS)
@@ -46,17 +45,21 @@ def transform_word(word: str) -> Tensor:
     Raises:
         TypeError, ValueError: see :func:`check_word`.
     """
-    symbols = torch.full((2 * len(check_word(word)),), BETWEEN)
-    symbols[::2] = torch.tensor([LETTERS.index(letter) for letter in word])
-    return symbols
+    return torch.tensor(_symbols(word))
+
+
+def _symbols(word: str) -> list[int]:
+    """The classes of a word's letters, a separator after each."""
+    return [c for letter in check_word(word) for c in (LETTERS.index(letter), BETWEEN)]
 
 
 def spell(words: Sequence[str]) -> tuple[Tensor, Tensor]:
     """:func:`transform_word` for a batch: (B, T) targets,
     padded with separators, and their (B,) lengths."""
-    targets = [transform_word(word) for word in as_words(words)]
-    lengths = torch.tensor([len(target) for target in targets])
-    return pad_sequence(targets, batch_first=True, padding_value=BETWEEN), lengths
+    targets = [_symbols(word) for word in as_words(words)]
+    lengths = [len(target) for target in targets]
+    padded = [target + [BETWEEN] * (max(lengths) - len(target)) for target in targets]
+    return torch.tensor(padded), torch.tensor(lengths)
 
 
 def indices_to_str(indices: Sequence[int] | Tensor) -> str:
@@ -72,13 +75,11 @@ def indices_to_str(indices: Sequence[int] | Tensor) -> str:
     Raises:
         ValueError: not one-dimensional, not integers, or a class outside 0..26.
     """
-    classes = torch.as_tensor(indices)
-    if classes.numel() == 0:
+    classes = as_integers("classes", indices)
+    if classes.dim() != 1:
+        raise ValueError(f"expected (L,) integer classes, got shape {tuple(classes.shape)}")
+    if not len(classes):
         return ""
-    if classes.dim() != 1 or classes.dtype not in INTEGERS:
-        raise ValueError(
-            f"expected (L,) integer classes, got shape {tuple(classes.shape)} of {classes.dtype}"
-        )
     found = classes.tolist()
     if min(found) < 0 or max(found) >= ALPHABET_SIZE:
         raise ValueError(f"expected classes 0..{ALPHABET_SIZE - 1}, got {min(found)}..{max(found)}")

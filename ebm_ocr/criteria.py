@@ -13,10 +13,12 @@ from .alignment import TOPOLOGIES, Separators, free_energy
 from .kernels import reference
 from .validation import (
     as_beta,
+    as_lengths,
     check_choice,
     check_energies,
     check_floats,
     narrow,
+    truth,
     whole_number,
     widen,
 )
@@ -39,6 +41,7 @@ def cross_entropy(energies: Tensor, target: Tensor, **options: Any) -> Tensor:
         ValueError: leading shapes that differ.
     """
     check_floats("energies", energies)
+    energies = energies.to(torch.promote_types(energies.dtype, torch.float32))
     if energies.shape[:-1] != target.shape:
         expected = tuple(energies.shape[:-1])
         raise ValueError(
@@ -90,8 +93,9 @@ def forward_loss(
         (B,), each at least 0.
     """
     check_energies(energies)
-    wide = normalise(widen(energies))  # near 0 a loss would be the rounding of float32
-    lengths = window_lengths, target_lengths
+    window_lengths = as_lengths("window_lengths", window_lengths, energies, energies.shape[1])
+    wide = normalise(widen(reference.without_padding(energies, window_lengths)))
+    lengths = window_lengths, target_lengths  # float64: near 0 a loss would be its rounding
     values = free_energy(wide, targets, *lengths, 1.0, separators, separator)
     return narrow(values.clamp(min=0), energies)
 
@@ -128,10 +132,8 @@ class PathEnergyLoss(nn.Module):
         super().__init__()
         check_choice("separators", separators, TOPOLOGIES)
         check_choice("reduction", reduction, ("none", "mean", "sum"))
-        if not isinstance(zero_infinity, bool):
-            raise TypeError(f"expected zero_infinity as a bool, got {zero_infinity!r}")
         self.beta, self.separators, self.reduction = as_beta(beta), separators, reduction
-        self.zero_infinity = zero_infinity
+        self.zero_infinity = truth("zero_infinity", zero_infinity)
         self.separator = None if separator is None else whole_number("a separator", separator, 0)
 
     def forward(

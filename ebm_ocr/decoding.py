@@ -47,14 +47,17 @@ def greedy_decode(energies: Tensor, window_lengths: Tensor | None = None) -> lis
         window_lengths: (B,) how many windows of each sample count; default L.
 
     Raises:
-        TypeError, ValueError: not (B, L, 27) floats, NaN or -inf energies,
-            or lengths that don't fit.
+        TypeError, ValueError: not (B, L, 27) floats, NaN or -inf energies, a window in which every
+            class is inf, or lengths that don't fit.
     """
     lengths = _check_windows(energies, window_lengths)
     if energies.shape[2] != ALPHABET_SIZE:
         raise ValueError(f"expected energies (B, L, {ALPHABET_SIZE}), got {tuple(energies.shape)}")
-    lowest = energies.detach().argmin(2).tolist()
-    return [indices_to_str(row[:length]) for row, length in zip(lowest, lengths)]
+    lowest, classes = energies.detach().min(2)
+    inside = torch.arange(energies.shape[1]) < torch.tensor(lengths)[:, None]
+    if ((lowest == math.inf).cpu() & inside).any():
+        raise ValueError("expected a lowest class in each window, got one with nothing but inf")
+    return [indices_to_str(row[:length]) for row, length in zip(classes.tolist(), lengths)]
 
 
 def best_word(
@@ -275,6 +278,8 @@ def _check_words(
     """The words as a list; those whose letters have no class are refused."""
     check_energies(energies)
     words = as_words(words, len(energies) if one_a_sample else None)
+    if energies.shape[2] < 2:
+        raise ValueError("expected at least 2 classes, letters and a separator, got 1")
     letters = set(LETTERS[: energies.shape[2] - 1])
     if not set("".join(words)) <= letters or ("" in words and separators == "required"):
         wrong = next(word for word in words if not set(word) <= letters or not word)

@@ -33,7 +33,11 @@ def get_accuracy(model: Model, dataset: Dataset[Sample]) -> float:
     """
     hits: list[Tensor] = []
     for images, targets in DataLoader(dataset, BATCH, collate_fn=simple_collate_fn):
-        hits.append(lowest_class(_energies(model, images)[:, 0]).cpu() == targets)
+        energies = _energies(model, images)
+        if energies.dim() != 3 or len(energies) != len(images):
+            shape = tuple(energies.shape)
+            raise ValueError(f"expected energies ({len(images)}, L, C) of the model, got {shape}")
+        hits.append(lowest_class(energies[:, 0]).cpu() == targets)
     if not hits:
         raise ValueError("expected a dataset of at least one image, got none")
     return torch.cat(hits).double().mean().item()

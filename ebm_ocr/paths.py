@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .kernels.reference import normalise, path_matrix
 from .validation import (
-    INTEGERS,
+    as_integers,
     can_look_at,
     check_energies,
     check_floats,
@@ -56,9 +56,10 @@ def build_path_matrix(energies: Tensor, targets: Tensor) -> Tensor:
     """
     check_energies(energies)
     check_targets(energies, targets)
+    targets = targets.long()
     if can_look_at(targets):
         check_range("targets", targets, energies.shape[2])
-    return path_matrix(energies, targets.long())
+    return path_matrix(energies, targets)
 
 
 def build_ce_matrix(energies: Tensor, targets: Tensor) -> Tensor:
@@ -85,16 +86,17 @@ def path_energy(pm: Tensor, path: Sequence[int] | Tensor) -> Tensor:
     """
     check_matrix(pm)
     windows, symbols = pm.shape
-    indices, impossible = (
-        torch.as_tensor(path, device=pm.device),
-        pm.new_tensor(IMPOSSIBLE, dtype=torch.float32),
-    )
-    if indices.shape != (windows,) or indices.is_floating_point():
-        return narrow(impossible, pm)
-    steps = indices.long().diff()  # as int64: unsigned integers have no step back
-    if indices[0] != 0 or indices[-1] != symbols - 1 or not ((steps == 0) | (steps == 1)).all():
-        return narrow(impossible, pm)
-    return narrow(widen(pm.gather(1, indices.long()[:, None])).sum(), pm)
+    impossible = narrow(pm.new_tensor(IMPOSSIBLE, dtype=torch.float32), pm)
+    try:
+        indices = as_integers("indices of a path", path).to(pm.device)
+    except TypeError:
+        return impossible
+    steps = indices.diff()
+    if indices.shape != (windows,) or indices[0] != 0 or indices[-1] != symbols - 1:
+        return impossible
+    if not ((steps == 0) | (steps == 1)).all():
+        return impossible
+    return narrow(widen(pm.gather(1, indices[:, None])).sum(), pm)
 
 
 def find_path(pm: Tensor) -> BestPath:
@@ -151,9 +153,7 @@ def path_cross_entropy(ce: Tensor, path: Sequence[tuple[int, int]] | Tensor) -> 
         ValueError: shapes that don't fit, or a cell outside the matrix.
     """
     check_floats("cross-entropies", ce)
-    cells = torch.as_tensor(path, device=ce.device)
-    if cells.dtype not in INTEGERS:
-        raise TypeError(f"expected a path of integers, got {cells.dtype}")
+    cells = as_integers("cells of a path", path).to(ce.device)
     if ce.dim() == 2 and cells.dim() == 2 and cells.shape[1] == 2:
         for name, index, size in zip(("windows", "target indices"), cells.T, ce.shape):
             check_range(name, index, size)

@@ -18,8 +18,9 @@ from torch import Tensor
 
 FLOATS = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
 INTEGERS = frozenset(
-    getattr(torch, sign + f"int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64)
+    {torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8, torch.uint16, torch.uint32}
 )
+"""All that int64 holds."""
 
 
 def whole_number(name: str, value: Any, least: int | None = None, most: int | None = None) -> int:
@@ -127,20 +128,29 @@ def as_lengths(name: str, lengths: Any, energies: Tensor, longest: int) -> Tenso
     batch = energies.shape[0]
     if lengths is None:
         return torch.full((batch,), longest, device=energies.device)
-    if not isinstance(lengths, Tensor):
-        try:  # np.asarray goes by place where a Series would go by label
-            lengths = torch.as_tensor(
-                lengths if isinstance(lengths, list | tuple) else np.asarray(lengths)
-            )
-        except (TypeError, ValueError, RuntimeError):
-            raise TypeError(f"expected integer {name} ({batch},), got {lengths!r}") from None
-    if lengths.dtype not in INTEGERS:
-        raise TypeError(f"expected integer {name}, got {lengths.dtype}")
+    lengths = as_integers(name, lengths)
     if lengths.shape != (batch,):
         raise ValueError(f"expected {name} ({batch},), got {tuple(lengths.shape)}")
-    if lengths.dtype is torch.int64 and lengths.is_cpu and energies.is_cpu:
-        return lengths  # at no cost
-    return lengths.to(energies.device, torch.int64)
+    return lengths if lengths.is_cpu and energies.is_cpu else lengths.to(energies.device)
+
+
+def as_integers(name: str, values: Any) -> Tensor:
+    """An int64 tensor from integers of any kind and in any container that has an order."""
+    if not isinstance(values, Tensor):
+        odd = isinstance(values, str | bytes | Mapping | Set) or values is None
+        try:  # numpy goes by place where a Series would go by label
+            listed = isinstance(values, list | tuple)
+            found = torch.as_tensor(values if listed else np.ascontiguousarray(values))
+        except (TypeError, ValueError, RuntimeError):
+            odd, found = True, torch.empty(0)
+        if odd or (isinstance(values, list | tuple) and any(isinstance(v, bool) for v in values)):
+            raise TypeError(f"expected integer {name}, got {values!r}")
+        values = found if found.numel() else found.long()  # an empty list is of floats
+    if values.dtype is torch.int64:
+        return values  # at no cost
+    if values.dtype not in INTEGERS:
+        raise TypeError(f"expected integer {name}, got {values.dtype}")
+    return values.long()
 
 
 def check_values(

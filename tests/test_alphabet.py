@@ -47,8 +47,14 @@ def test_other_types_are_refused(word):
 
 
 @pytest.mark.parametrize(
-    "indices", [[27], [-1, 0], torch.zeros(2, 2, dtype=torch.long), torch.zeros(3)]
+    ("indices", "error"),
+    [
+        ([27], ValueError),
+        ([-1, 0], ValueError),
+        (torch.zeros(2, 2, dtype=torch.long), ValueError),
+        (torch.zeros(3), TypeError),
+    ],
 )
-def test_bad_indices_are_refused(indices):
-    with pytest.raises(ValueError, match="expected"):
+def test_bad_indices_are_refused(indices, error):
+    with pytest.raises(error, match="expected"):
         indices_to_str(indices)

@@ -18,7 +18,9 @@ import numpy as np
 import pytest
 import torch
 from torch.autograd import forward_ad
-from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, vmap
+from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, linearize, vmap
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils.checkpoint import checkpoint
 
 import ebm_ocr
 from ebm_ocr import (
@@ -399,6 +401,30 @@ def test_compiled_in_one_graph(name, separators):
     torch.testing.assert_close(results[0], results[1])
 
 
+@pytest.mark.fault("derivatives of 0 in forward mode", "sibling: within torch.compile")
+@pytest.mark.parametrize("name", ["free energy", "all words"])
+def test_transforms_within_a_compiled_function(name):
+    def total(e):
+        return DIFFERENTIABLE[name](e, "required").square().sum()
+
+    def pushed(e):
+        return jvp(total, (e,), (torch.ones_like(e),))[1]
+
+    for function in (grad(total), pushed, lambda e: vmap(total)(e[None])):
+        torch.compiler.reset()
+        compiled = torch.compile(function, backend="aot_eager")  # may break where it cannot follow
+        torch.testing.assert_close(compiled(draw()), function(draw()))
+
+
+@pytest.mark.fault("a derivative that nobody may ask for is silent", "sibling")
+def test_a_compiled_posterior_has_no_derivative_and_says_so():
+    torch.compiler.reset()
+    compiled = torch.compile(lambda e: posterior(2 * e, TARGETS, *LENGTHS), backend="aot_eager")
+    assert compiled(draw()).equal(posterior(2 * draw(), TARGETS, *LENGTHS))
+    with pytest.raises(RuntimeError, match="no autograd formula was registered"):
+        compiled(draw().requires_grad_()).square().sum().backward()
+
+
 @pytest.mark.fault("compiled by inductor", "engine list")
 @pytest.mark.filterwarnings("ignore")  # of a compiler that is not ours
 def test_compiled_by_inductor():
@@ -698,7 +724,150 @@ def test_words_are_taken_in_their_order():
     assert greedy_decode(energies, Series([9, 6])) == greedy_decode(energies, [9, 6])
 
 
+@pytest.mark.fault("torch.func.linearize", "attack")
+@in_both
+@for_each
+@pytest.mark.filterwarnings("ignore:Attempted to insert a get_attr Node")  # torch's own
+def test_linearize_is_forward_mode(name, separators):
+    def function(e):
+        return DIFFERENTIABLE[name](e, separators)
+
+    value, push = linearize(function, draw())
+    expected = jvp(function, (draw(),), (draw(seed=1),))
+    torch.testing.assert_close((value, push(draw(seed=1))), expected)
+
+
+@pytest.mark.fault("tensor subclasses lose their tangents", "attack")
+@in_both
+def test_subclasses_are_pushed_forward(separators):
+    class Mine(torch.Tensor):
+        pass
+
+    def function(e):
+        return free_energy(e, TARGETS, *LENGTHS, 1.0, separators).sum()
+
+    expected = jvp(function, (draw(),), (draw(seed=1),))[1]
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(draw().as_subclass(Mine), draw(seed=1).as_subclass(Mine))
+        tangent = forward_ad.unpack_dual(function(dual)).tangent
+    torch.testing.assert_close(tangent.as_subclass(torch.Tensor), expected)
+
+
+@pytest.mark.fault("NaN padding reaches derivatives", "attack")
+@pytest.mark.parametrize("filling", [math.nan, -math.inf, math.inf])
+@pytest.mark.parametrize(
+    "name", ["free energy", "viterbi", "posterior", "forward loss", "all words"]
+)
+@in_both
+def test_padding_changes_no_derivative(name, separators, filling):
+    outside = (torch.arange(9) >= LENGTHS[0][:, None])[..., None]
+    weights = draw(seed=2, shape=DIFFERENTIABLE[name](draw(), separators).shape)
+
+    def total(e):
+        return (DIFFERENTIABLE[name](e, separators) * weights).sum()
+
+    found = []
+    for fill in (0.0, filling):
+        leaf = draw().masked_fill(outside, fill).requires_grad_()
+        (slopes,) = torch.autograd.grad(total(leaf), leaf, create_graph=True)
+        assert (slopes[1, 7:] == 0).all()
+        again = torch.zeros(())
+        if slopes.requires_grad:
+            (again,) = torch.autograd.grad(slopes.square().sum(), leaf, allow_unused=True)
+        tangent = draw(seed=1).masked_fill(outside, fill)
+        pushed = jvp(total, (leaf.detach(),), (tangent,))[1]
+        found.append((slopes.detach(), torch.zeros(()) if again is None else again, pushed))
+    torch.testing.assert_close(*found)
+
+
+@pytest.mark.fault("activation checkpointing", "attack")
+@pytest.mark.parametrize("reentrant", [False, True])
+@in_both
+@for_each
+def test_checkpointing(name, separators, reentrant):
+    slopes = []
+    for wrap in (lambda f, e: f(e), lambda f, e: checkpoint(f, e, use_reentrant=reentrant)):
+        leaf = draw().requires_grad_()
+        wrap(lambda e: DIFFERENTIABLE[name](2 * e, separators), leaf).square().sum().backward()
+        slopes.append(leaf.grad)
+    assert slopes[0].equal(slopes[1])
+
+
+@pytest.mark.fault("a graph that was traced before anybody wanted a gradient", "attack")
+@pytest.mark.parametrize("name", ["viterbi", "free energy", "all words"])
+@in_both
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:`torch.jit:FutureWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_traced_without_a_gradient_and_differentiated_later(name, separators):
+    def function(e):
+        return DIFFERENTIABLE[name](e, separators).sum()
+
+    expected = grad(function)(draw())
+    for traced in (
+        torch.jit.trace(function, (draw(),), check_trace=False),
+        make_fx(function)(draw()),
+    ):
+        leaf = draw().requires_grad_()
+        torch.testing.assert_close(torch.autograd.grad(traced(leaf), leaf)[0], expected)
+
+
+@pytest.mark.fault("whole numbers of narrow types as indices", "attack")
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.uint16, torch.int32])
+def test_indices_of_any_integer_type(dtype):
+    cells = torch.tensor([[0, 0], [1, 1], [2, 2]])
+    assert path_cross_entropy(torch.ones(3, 3), cells.to(dtype)) == 3
+    batch = draw(shape=(2, 4, 127 if dtype == torch.int8 else 200))
+    indices = torch.full((2, 4), batch.shape[2] - 1)
+    assert path_cross_entropy(batch, indices.to(dtype)).equal(path_cross_entropy(batch, indices))
+    assert build_path_matrix(draw(), TARGETS.to(dtype)).equal(build_path_matrix(draw(), TARGETS))
+    turned = np.array([1, 0, 0])[::-1]  # numpy arrays that run backwards
+    assert path_energy(torch.ones(3, 2), turned) == 3
+    assert indices_to_str(turned) == "ab"[:1]
+    assert greedy_decode(draw(shape=(2, 9, 27)), np.array([7, 9])[::-1]) == greedy_decode(
+        draw(shape=(2, 9, 27)), [9, 7]
+    )
+    assert path_energy(torch.ones(3, 2), torch.tensor([0, 1, 1 + 5j])) == 2**30
+
+
+@pytest.mark.fault("sums of half precision in a criterion", "attack")
+def test_cross_entropies_of_half_precision_are_summed_wider():
+    energies = torch.zeros(1000, 5, dtype=torch.float16)
+    energies[:, 0] = 70
+    found = cross_entropy(energies, torch.zeros(1000, dtype=torch.long), reduction="sum")
+    assert found.item() == pytest.approx(1000 * (70 + math.log(4)), rel=1e-6)
+
+
+@pytest.mark.fault("second derivatives as narrow as their input", "attack")
+def test_second_derivatives_of_float32_are_those_of_float64():
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        leaf = draw(torch.float32, 1000.0, shape=(1, 200, 4)).to(dtype).requires_grad_()
+        value = free_energy(leaf, TARGETS[:1], beta=1.0)
+        (slopes,) = torch.autograd.grad(value.sum(), leaf, create_graph=True)
+        direction = draw(seed=1, shape=slopes.shape).to(dtype)
+        found += torch.autograd.grad((slopes * direction).sum(), leaf)
+    torch.testing.assert_close(found[0], found[1].float(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.fault("one class", "attack")
+def test_one_class():
+    for beta in (1.0, math.inf):
+        assert free_energy(torch.zeros(1, 3, 1), beta=beta) == math.inf
+        assert free_energy(torch.ones(1, 3, 1), beta=beta, separators="optional") == 3
+
+
 ODD = {
+    "result in integers": (lambda: free_energy(draw(), TARGETS, dtype=torch.int64), TypeError),
+    "result in a named type": (lambda: free_energy(draw(), TARGETS, dtype="x"), TypeError),
+    "targets of uint64": (lambda: viterbi(draw(), TARGETS.to(torch.uint64)), TypeError),
+    "lengths with a bool": (lambda: greedy_decode(draw(shape=(2, 9, 27)), [True, 7]), TypeError),
+    "words of one class": (lambda: word_energy(draw()[..., :1], ["a", "a"]), ValueError),
+    "classes as text": (lambda: indices_to_str("abc"), TypeError),
+    "classes as None": (lambda: indices_to_str(None), TypeError),
+    "windows of nothing but inf": (
+        lambda: greedy_decode(torch.full((1, 3, 27), math.inf)),
+        ValueError,
+    ),
     "separator tensor of two": (
         lambda: free_energy(draw(), TARGETS, separator=torch.tensor([1, 2])),
         TypeError,
@@ -769,7 +938,7 @@ ODD = {
     "words with a number": (lambda: rank(draw(), ["a", 3]), TypeError),
     "no words": (lambda: rank(draw(), []), ValueError),
     "text spelled by letters": (lambda: spell("cat"), TypeError),
-    "classes that are bool": (lambda: indices_to_str(torch.ones(3, dtype=torch.bool)), ValueError),
+    "classes that are bool": (lambda: indices_to_str(torch.ones(3, dtype=torch.bool)), TypeError),
     "separators unknown": (lambda: n_best(draw(), 1, None, "some"), ValueError),
     "separators a bool": (lambda: free_energy(draw(), TARGETS, separators=True), ValueError),
     "infeasible unknown": (lambda: posterior(draw(), TARGETS, infeasible="zero"), ValueError),

@@ -93,8 +93,8 @@ def run_all_words(
     values = reference.all_words(wide, window_lengths, beta, not optional, separator)
     slopes = energies.new_empty(0, 0, 0)
     if gradient:
-        slopes = _all_words_slopes(wide, window_lengths, separator, optional, beta)
-    return values, slopes.to(energies.dtype).contiguous()
+        slopes = _all_words_slopes(energies, window_lengths, separator, optional, beta)
+    return values, slopes.contiguous()
 
 
 def run_posterior(
@@ -178,7 +178,8 @@ def _align_slopes(
 ) -> Tensor:
     """The gradient of :func:`run_align`'s values in plain torch."""
     lattice = reference.build_lattice(targets, target_lengths, separator, optional)
-    return reference.class_posterior(energies, lattice, window_lengths, beta)
+    wide = widen(reference.without_padding(energies, window_lengths))
+    return reference.class_posterior(wide, lattice, window_lengths, beta).to(energies.dtype)
 
 
 def _all_words_slopes(
@@ -190,7 +191,9 @@ def _all_words_slopes(
     *_: bool,
 ) -> Tensor:
     """The gradient of :func:`run_all_words`' values in plain torch."""
-    return reference.all_words_posterior(energies, window_lengths, beta, not optional, separator)
+    wide = widen(energies)
+    slopes = reference.all_words_posterior(wide, window_lengths, beta, not optional, separator)
+    return slopes.to(energies.dtype)
 
 
 def _plain_posterior(
@@ -205,7 +208,8 @@ def _plain_posterior(
 ) -> Tensor:
     """:func:`run_posterior` in plain torch, nothing checked."""
     lattice = reference.build_lattice(targets, target_lengths, separator, optional)
-    matrix = reference.path_matrix(widen(energies), lattice.symbols)
+    wide = widen(reference.without_padding(energies, window_lengths))
+    matrix = reference.path_matrix(wide, lattice.symbols)
     shares = reference.posterior(matrix, lattice, window_lengths, beta)
     width = targets.shape[1]  # of the states that the target does not show the share is dropped
     places = lattice.positions.where(lattice.positions >= 0, width)[:, None].expand_as(shares)
@@ -251,8 +255,7 @@ def formula(value: Callable, same: Callable) -> type[Function]:
 
 
 def operation(name: str, run: Callable, slopes: Callable, fake: Callable) -> Callable[..., tuple]:
-    """A kernel ``run(energies, *tensors, *options, gradient) -> values, slopes, ...`` as torch
-    sees it.
+    """``run(energies, *tensors, *options, gradient) -> values, slopes, ...`` as torch sees it.
 
     Args:
         slopes: the gradient in plain torch, from the same inputs.
@@ -271,15 +274,19 @@ def operation(name: str, run: Callable, slopes: Callable, fake: Callable) -> Cal
         _save(ctx, [tensors[0], output[1], *tensors[1:]], options)
 
     def gradient(ctx: Any, saved: Sequence[Tensor]) -> Tensor:
+        energies, known, *rest = saved
+        if not known.numel():  # traced when nobody wanted it
+            known = slopes(energies, *rest, *ctx.options)
         if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
-            return found.apply(*saved, *ctx.options)  # somebody may differentiate again
-        return saved[1]
+            return found.apply(energies, known, *rest, *ctx.options)  # or differentiated again
+        return known
 
     def pull(ctx: Any, grad: Tensor | None, *_: Tensor | None) -> tuple[Tensor | None, ...]:
-        nothing = [None] * (len(ctx.saved_tensors) - 2 + len(ctx.options))
+        saved = ctx.saved_tensors  # once: checkpoints give them only once
+        nothing = [None] * (len(saved) - 2 + len(ctx.options))
         if grad is None:
             return None, *nothing
-        part = gradient(ctx, ctx.saved_tensors)
+        part = gradient(ctx, saved)
         return grad.to(part.dtype)[:, None, None] * part, *nothing
 
     class Differentiable(Function):
@@ -302,7 +309,9 @@ def operation(name: str, run: Callable, slopes: Callable, fake: Callable) -> Cal
             rest = [None] * (ctx.results - 1)
             if tangent is None:
                 return None, *rest
-            return (gradient(ctx, _primals(ctx)) * tangent).sum((1, 2)).to(ctx.dtype), *rest
+            part = gradient(ctx, _primals(ctx))
+            moved = tangent.where(part != 0, 0)  # padding may move to NaN
+            return (part * moved).sum((1, 2)).to(ctx.dtype), *rest
 
         @staticmethod
         def vmap(info: Any, in_dims: tuple, *inputs: Any) -> tuple:
@@ -328,7 +337,11 @@ def _door(plain: Callable, differentiable: Callable, traced: Callable) -> Callab
             if wanted or forward_ad._current_level >= 0:
                 return differentiable(energies, *rest)
             return plain(energies, *rest)
-        if torch._C._are_functorch_transforms_active() and not torch.compiler.is_compiling():
+        forward = forward_ad._current_level >= 0
+        if torch.compiler.is_compiling():
+            if forward:  # the operator would drop the tangents, silently
+                raise NotImplementedError("forward mode within a compiled function")
+        elif forward or torch._C._are_functorch_transforms_active():
             return differentiable(energies, *rest)
         return traced(energies, *rest)
 
@@ -420,8 +433,7 @@ def _cpu_kernels() -> tuple[dict[bool, Callable[..., int]], Callable[..., int]]:
 
 @functools.cache
 def _nothing(dtype: np.dtype) -> tuple[np.ndarray, Tensor]:
-    """What stands for a gradient that nobody wants; made once,
-    as it takes longer than the checks."""
+    """What stands for a gradient that nobody wants; made once: it takes longer than the checks."""
     array = np.empty((0, 0, 0), dtype)
     return array, torch.from_numpy(array)
 

@@ -89,6 +89,12 @@ def path_matrix(energies: Tensor, symbols: Tensor) -> Tensor:
     return energies.gather(2, symbols[:, None, :].expand(-1, energies.shape[1], -1))
 
 
+def without_padding(energies: Tensor, window_lengths: Tensor) -> Tensor:
+    """(B, L, C) energies, 0 in the windows that don't count: what stood there may be NaN."""
+    windows = torch.arange(energies.shape[1], device=energies.device)
+    return energies.where((windows < window_lengths[:, None])[..., None], 0)
+
+
 def normalise(energies: Tensor) -> Tensor:
     """``e + log sum exp(-e)`` over the classes, the last dim;
     a window in which all are inf stays inf."""
@@ -299,7 +305,9 @@ def _parts(candidates: Tensor, beta: float) -> Tensor:
 
 
 def _soft(candidates: Tensor, beta: float) -> Tensor:
-    """:func:`softmin` that is differentiable at ``beta = inf`` too."""
+    """:func:`softmin` that is differentiable at ``beta = inf`` too; inf of none."""
+    if not len(candidates):
+        return candidates.new_full(candidates.shape[1:], math.inf)
     return candidates.amin(0) if math.isinf(beta) else softmin(candidates, beta)
 
 
