@@ -6,6 +6,8 @@ import os
 # torch's threads wait without spinning, which would take the cores from whatever runs beside; set
 # before torch is loaded
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # each of the parallel workers has a core
 
 from itertools import combinations
 

@@ -1,7 +1,7 @@
 """The committed notebook: run once from top to bottom, without errors,
 using every name of the contract.
 
-That it runs is shown by `make notebook`, which continuous integration calls.
+That it runs is shown by `make submission`, which continuous integration calls.
 """
 
 import ast
