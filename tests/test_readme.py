@@ -73,3 +73,10 @@ def test_what_is_guaranteed_is_held_by_tests_that_exist():
         for name, file in named:
             found = (ROOT / "tests" / f"{name}.py").exists() if file else f"def {name}(" in sources
             assert found, name
+
+
+def test_times_beside_other_programs_are_those_that_the_benchmark_wrote():
+    measured = (ROOT / "benchmarks/results/busy.md").read_text(encoding="utf-8").splitlines()
+    rows = [row for row in README.splitlines() if re.match(r"\| (default|OMP_)", row)]
+    assert len(rows) == 3
+    assert set(rows) <= set(measured)
