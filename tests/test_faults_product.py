@@ -725,7 +725,7 @@ def test_batches_of_the_wrong_kind_are_refused():
 @pytest.mark.fault("no console", "tqdm #1523")
 @pytest.mark.parametrize("stream", ["none", "closed"])
 def test_training_without_a_console(monkeypatch, stream):
-    closed = open(os.devnull, "w")  # noqa: SIM115
+    closed = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     closed.close()
     monkeypatch.setattr(sys, "stderr", None if stream == "none" else closed)
     assert len(run_loop("letters", SimpleNet()).loss) == 1
