@@ -69,6 +69,17 @@ def close(found, expected):
     )
 
 
+def alike(found, expected):
+    """Equal, but that processors round the last digits of a sum in their own ways."""
+    if isinstance(found, dict):
+        return all(alike(part, expected[key]) for key, part in found.items())
+    if isinstance(found, list):
+        return len(found) == len(expected) and all(map(alike, found, expected))
+    if isinstance(found, float) and isinstance(expected, float):
+        return math.isclose(found, expected, rel_tol=1e-12, abs_tol=1e-9)
+    return found == expected
+
+
 def letters(case, count):
     return [c for c in range(count) if c != case["separator"]]
 
@@ -97,8 +108,12 @@ def test_the_file_is_what_its_command_writes():
         for _ in range(golden.CASES)
     ]
     for index, (case, expected) in enumerate(zip(again, CASES, strict=True)):
-        case = golden.answer(case) if index % 10 == 0 else case
-        assert expected | json.loads(json.dumps(golden.readable(case))) == expected
+        drawn = json.loads(json.dumps(golden.readable(case)))
+        assert expected | drawn == expected
+        if index % 10 == 0:
+            answered = json.loads(json.dumps(golden.readable(golden.answer(case))))
+            assert answered.keys() == expected.keys()
+            assert alike(answered, expected)
 
 
 @pytest.mark.parametrize("case", CASES, ids=range(len(CASES)))
