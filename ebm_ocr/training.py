@@ -21,8 +21,8 @@ from tqdm.auto import tqdm
 
 from .alignment import Separators, free_energy, viterbi
 from .alphabet import indices_to_str
-from .criteria import normalise
 from .decoding import greedy_decode, most_offending, word_energy
+from .losses import normalise
 from .network import SimpleNet, in_mode, lowest_class, to_model
 from .paths import build_ce_matrix, path_cross_entropy
 from .validation import as_beta, real_number, truth, whole_number, widen
