@@ -2,11 +2,15 @@
 
 A loss of windows takes energies of windows and a target, as a network and a loader give them. A
 loss of answers takes one energy for each answer and compares answers, whatever these are; an
-answer's energy may be a free energy, over its latent variables. :func:`ebm_ocr.train` takes any of
-the latter for words, whose latent variable is the path.
+answer's energy may be a free energy, over its latent variables. Words are answers whose latent
+variable is the path, and :class:`Answers` has their energies:
 
->>> hinge_loss(torch.tensor([5.0, 1.0]), torch.tensor([0.0, 20.0]), margin=10.0)
-tensor([15.,  0.])
+>>> energies = torch.tensor([[[0.0, 5.0, 9.0], [9.0, 9.0, 0.0]]])  # two windows that show a_
+>>> answers = Answers(energies, ["b"])
+>>> answers.good, answers.bad
+(tensor([5.]), tensor([0.]))
+>>> hinge_loss(answers.good, answers.bad, margin=10.0)
+tensor([15.])
 
 In their formulas E is ``good``, the energy of the right answer; Ē is ``bad``, that of a wrong one,
 best the most offending one, which is the wrong answer of least energy; min E is ``lowest``, over
@@ -37,6 +41,9 @@ subgradient, of the size; here it is 0.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -44,6 +51,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .alignment import TOPOLOGIES, Separators, free_energy
+from .decoding import Reading, most_offending, word_energy
 from .kernels.reference import normalise, without_padding
 from .validation import (
     as_beta,
@@ -190,7 +198,60 @@ class PathEnergyLoss(nn.Module):
         )
 
 
-# Losses of answers: functions of the energies of any answers
+# Losses of answers: the energies of words, and functions of the energies of any answers
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Words as answers to a batch: their free energies, each computed once, and only if asked for.
+
+    All have a gradient with respect to the energies of the windows. Errors: see
+    :func:`ebm_ocr.free_energy` and :func:`ebm_ocr.most_offending`.
+    """
+
+    energies: Tensor = field(repr=False)
+    """(B, L, C), lower is better, as the network or :func:`normalise` gives them."""
+    words: Sequence[str]
+    """B right words; one that does not fit in its windows has the energy inf."""
+    window_lengths: Tensor | None = None
+    """(B,) how many windows of each sample count; default L."""
+    beta: float = math.inf
+    """Inverse temperature in (0, inf]; inf counts each word's best path alone."""
+    separators: Separators = "required"
+    """Or "optional", see :func:`ebm_ocr.free_energy`."""
+
+    @cached_property
+    def good(self) -> Tensor:
+        """(B,) free energy of the right word."""
+        return self._energy(self.words)
+
+    @cached_property
+    def bad(self) -> Tensor:
+        """(B,) free energy of the most offending word."""
+        return self._energy([reading.text for reading in self.offending])
+
+    @cached_property
+    def lowest(self) -> Tensor:
+        """(B,) the lower of both; at ``beta = inf``, the lowest of all words."""
+        return torch.minimum(self.good, self.bad)
+
+    @cached_property
+    def log_partition(self) -> Tensor:
+        """(B,) log Z over all words; a ``ValueError`` at ``beta = inf``."""
+        if self.beta == math.inf:
+            raise ValueError("expected a finite beta for the log-partition, got inf")
+        where = self.window_lengths, None, self.beta, self.separators
+        return -self.beta * free_energy(self.energies, None, *where)
+
+    @cached_property
+    def offending(self) -> list[Reading]:
+        """The most offending words. They are so at ``beta = inf``: at a low beta another may have a
+        lower free energy, by many paths that are each worse."""
+        return most_offending(self.energies, self.words, self.window_lengths, self.separators)
+
+    def _energy(self, words: Sequence[str]) -> Tensor:
+        """(B,) free energies of one word a sample."""
+        return word_energy(self.energies, words, self.window_lengths, self.beta, self.separators)
 
 
 def energy_loss(good: Tensor) -> Tensor:

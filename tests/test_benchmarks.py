@@ -96,8 +96,8 @@ def test_all_eleven_losses_are_in_the_benchmark():
     from ebm_ocr import losses as functions
 
     source = Path(functions.__file__).read_text(encoding="utf-8")
-    used = {loss.__name__ for loss, _ in losses.RUNS.values()}
-    assert used == set(re.findall(r"^def (\w+_loss)\(good", source, re.M))
+    used = {name for loss, _ in losses.RUNS.values() for name in loss.__code__.co_names}
+    assert used >= set(re.findall(r"^def (\w+_loss)\(good", source, re.M))
 
 
 def test_ranking_words_is_faster_than_one_by_one():

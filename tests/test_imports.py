@@ -20,8 +20,8 @@ ORDER = {
     "graphs": {"alphabet", "kernels", "validation"},
     "paths": {"kernels", "validation"},
     "alignment": {"kernels", "validation"},
-    "losses": {"alignment", "kernels", "validation"},
     "decoding": {"alignment", "alphabet", "kernels", "validation"},
+    "losses": {"alignment", "decoding", "kernels", "validation"},
     "training": {
         "alignment",
         "alphabet",
