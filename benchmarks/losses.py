@@ -25,31 +25,35 @@ from torch import Tensor
 
 import ebm_ocr
 from ebm_ocr import (
+    Answers,
     History,
     TrainConfig,
     accuracy_by_length,
     exact_decode,
     greedy_decode,
+    losses,
     prepare,
     rank,
 )
 
 RESULTS = Path(__file__).parent / "results"
-WITH_PARTITION: dict[str, Any] = {"beta": 1.0}
-RUNS: dict[str, tuple[Callable[..., Tensor], dict[str, Any]]] = {
-    "energy": (ebm_ocr.energy_loss, {}),
-    "energy, windows normalised": (ebm_ocr.energy_loss, {"normalised": True}),
-    "perceptron": (ebm_ocr.perceptron_loss, {}),
-    "hinge": (ebm_ocr.hinge_loss, {}),
-    "log": (ebm_ocr.log_loss, {}),
-    "simple": (ebm_ocr.simple_loss, {}),
-    "square-square": (ebm_ocr.square_square_loss, {}),
-    "square-exponential": (ebm_ocr.square_exponential_loss, {}),
-    "LVQ2": (ebm_ocr.lvq2_loss, {}),
-    "MCE": (ebm_ocr.mce_loss, {}),
-    "MEE": (ebm_ocr.mee_loss, WITH_PARTITION),
-    "NLL (CRF)": (ebm_ocr.nll_loss, WITH_PARTITION),
-    "NLL of windows, separators required": (ebm_ocr.energy_loss, {"beta": 1.0, "normalised": True}),
+RUNS: dict[str, tuple[Callable[[Answers], Tensor], dict[str, Any]]] = {
+    "energy": (lambda a: losses.energy_loss(a.good), {}),
+    "energy, windows normalised": (lambda a: losses.energy_loss(a.good), {"normalised": True}),
+    "perceptron": (lambda a: losses.perceptron_loss(a.good, a.lowest), {}),
+    "hinge": (lambda a: losses.hinge_loss(a.good, a.bad), {}),
+    "log": (lambda a: losses.log_loss(a.good, a.bad), {}),
+    "simple": (lambda a: losses.simple_loss(a.good, a.bad), {}),
+    "square-square": (lambda a: losses.square_square_loss(a.good, a.bad), {}),
+    "square-exponential": (lambda a: losses.square_exponential_loss(a.good, a.bad), {}),
+    "LVQ2": (lambda a: losses.lvq2_loss(a.good, a.bad), {}),
+    "MCE": (lambda a: losses.mce_loss(a.good, a.bad), {}),
+    "MEE": (lambda a: losses.mee_loss(a.good, a.log_partition, a.beta), {"beta": 1.0}),
+    "NLL (CRF)": (lambda a: losses.nll_loss(a.good, a.log_partition, a.beta), {"beta": 1.0}),
+    "NLL of windows, separators required": (
+        lambda a: losses.energy_loss(a.good),
+        {"beta": 1.0, "normalised": True},
+    ),
 }
 LEARNED = 0.99
 

@@ -3,7 +3,7 @@
 The data flows in one direction:
 
     text - alphabet -> symbols ---------------+
-      +- words -> image - network -> energies +- alignment -> free energy, path - criteria -> scalar
+      +- words -> image - network -> energies +- alignment -> free energy, path - losses -> scalar
                                         +------ decoding -> text
 
 An energy says how badly a window of the image fits a class; lower is better. The names below stand
@@ -45,20 +45,6 @@ _HOMES = {
         "path_energy",
     ),
     "alignment": ("WILDCARD", "Alignment", "Span", "free_energy", "posterior", "spans", "viterbi"),
-    "criteria": ("PathEnergyLoss", "cross_entropy", "forward_loss", "normalise"),
-    "losses": (
-        "energy_loss",
-        "hinge_loss",
-        "log_loss",
-        "lvq2_loss",
-        "mce_loss",
-        "mee_loss",
-        "nll_loss",
-        "perceptron_loss",
-        "simple_loss",
-        "square_exponential_loss",
-        "square_square_loss",
-    ),
     "decoding": (
         "Reading",
         "best_word",
@@ -69,6 +55,24 @@ _HOMES = {
         "rank",
         "word_energy",
         "word_probability",
+    ),
+    "losses": (
+        "Answers",
+        "PathEnergyLoss",
+        "cross_entropy",
+        "energy_loss",
+        "forward_loss",
+        "hinge_loss",
+        "log_loss",
+        "lvq2_loss",
+        "mce_loss",
+        "mee_loss",
+        "nll_loss",
+        "normalise",
+        "perceptron_loss",
+        "simple_loss",
+        "square_exponential_loss",
+        "square_square_loss",
     ),
     "training": (
         "History",

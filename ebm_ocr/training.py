@@ -21,8 +21,8 @@ from tqdm.auto import tqdm
 
 from .alignment import Separators, free_energy, viterbi
 from .alphabet import indices_to_str
-from .criteria import normalise
-from .decoding import greedy_decode, most_offending, word_energy
+from .decoding import greedy_decode
+from .losses import Answers, normalise
 from .network import SimpleNet, in_mode, lowest_class, to_model
 from .paths import build_ce_matrix, path_cross_entropy
 from .validation import as_beta, real_number, truth, whole_number, widen
@@ -206,7 +206,7 @@ def train(
     model: nn.Module,
     num_epochs: int,
     train_loader: Iterable[Batch],
-    loss: Callable[..., Tensor],
+    loss: Callable[[Answers], Tensor],
     optimizer: Optimizer,
     *,
     beta: float = math.inf,
@@ -221,55 +221,30 @@ def train(
     best path of more energy, see :func:`ebm_ocr.best_word`.
 
     Args:
-        loss: gives (B,) from those of these that its parameters name, each (B,): ``good``, the free
-            energy of the right word; ``bad``, that of the most offending one, see
-            :func:`ebm_ocr.most_offending`; ``lowest``, the lower of both; ``log_partition``, over
-            all words; and the number ``beta``. Every loss of :mod:`ebm_ocr.losses` is one;
-            ``functools.partial(hinge_loss, margin=10.0)`` sets an option.
-        beta: inverse temperature in (0, inf] of the free energies. The most offending word is the
-            one that is so at inf: at a low beta another may have a lower free energy, by many paths
-            that are each worse.
+        loss: :class:`ebm_ocr.Answers`, which offer what each loss of answers takes, to (B,) losses:
+            ``lambda answers: hinge_loss(answers.good, answers.bad, margin=10.0)``.
+        beta: inverse temperature in (0, inf] of the free energies.
         separators: "required" or "optional", see :func:`ebm_ocr.free_energy`.
         normalised: make each window's energies log-probabilities first, see
             :func:`ebm_ocr.normalise`.
 
     Raises:
-        TypeError: a loss whose parameters have no names, as one that is scripted.
-        ValueError: a loss with other parameters, or with none of these; ``log_partition`` at
-            infinite beta.
+        TypeError: a loss that does not take ``Answers``, or does not return a tensor.
+        ValueError: a loss of ``log_partition`` at infinite beta.
 
     Args and errors otherwise: see :func:`train_model`.
     """
-    offers = ("good", "bad", "lowest", "log_partition", "beta")
-    try:
-        signature = inspect.signature(loss.forward if isinstance(loss, nn.Module) else loss)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"expected a loss as a Python function or module: {error}") from None
-    given = set(getattr(loss, "keywords", {}))  # by functools.partial
-    asked = set(signature.parameters) & set(offers) - given
-    if not asked or not set(_needed(signature)) <= set(offers):
-        raise ValueError(f"expected a loss of {', '.join(offers)}, got one of {signature}")
     beta = as_beta(beta)
-    if "log_partition" in asked and not beta < math.inf:
-        raise ValueError(f"expected a finite beta for a loss of log_partition, got {beta}")
 
     def step(batch: Batch) -> Step:
         images, targets, window_lengths, target_lengths = _bring(model, batch, 4)
         energies = normalise(model(images)) if normalised else model(images)
         where = targets, window_lengths, target_lengths
-        offending = most_offending(energies, _texts(batch), window_lengths, separators)
-        good = free_energy(energies, *where, beta, separators)
-        bad = word_energy(
-            energies, [reading.text for reading in offending], window_lengths, beta, separators
-        )
-        terms = {"good": good, "bad": bad, "lowest": torch.minimum(good, bad), "beta": beta}
-        if "log_partition" in asked:
-            terms["log_partition"] = -beta * free_energy(
-                energies, None, window_lengths, None, beta, separators
-            )
         best = free_energy(energies.detach(), *where, separators=separators)
-        correct = best < best.new_tensor([reading.energy for reading in offending])
-        return Step(loss(**{name: terms[name] for name in asked}), correct, good, bad - good)
+        answers = Answers(energies, _texts(batch), window_lengths, beta, separators)
+        correct = best < best.new_tensor([reading.energy for reading in answers.offending])
+        losses = _losses(loss, answers)
+        return Step(losses, correct, answers.good, answers.bad - answers.good)
 
     return _fit(model, num_epochs, train_loader, optimizer, step, schedule, history)
 
@@ -396,6 +371,18 @@ def _descend(result: Step, optimizer: Optimizer) -> Step:
     result.losses.mean().backward()
     optimizer.step()
     return Step(*(widen(value.detach()) for value in result))
+
+
+def _losses(loss: Callable[[Answers], Tensor], answers: Answers) -> Tensor:
+    """(B,) losses, or an error that shows how a loss is written."""
+    expected = "expected a loss such as lambda answers: hinge_loss(answers.good, answers.bad)"
+    try:
+        losses = loss(answers)
+    except TypeError as error:
+        raise TypeError(f"{expected}: {error}") from error
+    if not isinstance(losses, Tensor):
+        raise TypeError(f"{expected}, got one that returns {type(losses).__name__}")
+    return losses
 
 
 def _check_optimizer(model: nn.Module, optimizer: Optimizer) -> None:

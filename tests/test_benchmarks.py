@@ -95,10 +95,9 @@ def test_table_of_losses_shows_spread_and_what_never_happened():
 def test_all_eleven_losses_are_in_the_benchmark():
     from ebm_ocr import losses as functions
 
-    used = {loss.__name__ for loss, _ in losses.RUNS.values()}
-    assert used == set(
-        re.findall(r"^def (\w+_loss)", Path(functions.__file__).read_text(encoding="utf-8"), re.M)
-    )
+    source = Path(functions.__file__).read_text(encoding="utf-8")
+    used = {name for loss, _ in losses.RUNS.values() for name in loss.__code__.co_names}
+    assert used >= set(re.findall(r"^def (\w+_loss)\(good", source, re.M))
 
 
 def test_ranking_words_is_faster_than_one_by_one():

@@ -1,8 +1,10 @@
-"""The eleven losses: closed forms, gradients, and the conditions that the tutorial
-(LeCun et al. 2006) asks of them."""
+"""Losses of windows; then the eleven of answers: closed forms, gradients, and the conditions
+that the tutorial (LeCun et al. 2006) asks of them."""
 
+import doctest
 import inspect
 import math
+import re
 from functools import partial
 
 import pytest
@@ -12,7 +14,9 @@ from hypothesis import strategies as st
 
 from ebm_ocr import (
     best_word,
+    cross_entropy,
     energy_loss,
+    forward_loss,
     free_energy,
     hinge_loss,
     log_loss,
@@ -22,12 +26,87 @@ from ebm_ocr import (
     mee_loss,
     most_offending,
     nll_loss,
+    normalise,
     perceptron_loss,
     simple_loss,
     square_exponential_loss,
     square_square_loss,
     word_energy,
 )
+
+
+def test_cross_entropy_negates_energies_once():
+    energies, target = torch.randn(6, 27), torch.tensor([0, 5, 26, 3, 3, 1])
+    expected = torch.nn.functional.cross_entropy(-energies, target)
+    torch.testing.assert_close(cross_entropy(energies, target), expected)
+
+
+def test_cross_entropy_keeps_classes_last():
+    energies, target = torch.randn(2, 5, 27), torch.randint(27, (2, 5))
+    losses = cross_entropy(energies, target, reduction="none")
+    assert losses.shape == (2, 5)
+    torch.testing.assert_close(losses[1, 3], cross_entropy(energies[1, 3:4], target[1, 3:4]))
+
+
+def test_cross_entropy_pushes_the_right_energy_down():
+    energies = torch.zeros(1, 27, requires_grad=True)
+    cross_entropy(energies, torch.tensor([4])).backward()
+    assert energies.grad[0, 4] > 0  # gradient descent lowers it
+    assert (energies.grad[0, :4] < 0).all()
+
+
+def test_cross_entropy_refuses_other_shapes():
+    with pytest.raises(ValueError, match=r"expected target \(2, 5\)"):
+        cross_entropy(torch.zeros(2, 5, 27), torch.zeros(2, 27, dtype=torch.long))
+
+
+@pytest.mark.parametrize("separators", ["required", "optional"])
+def test_forward_loss_does_not_depend_on_the_level_of_the_energies(separators):
+    energies, targets = torch.randn(3, 8, 27), torch.tensor([[0, 26, 1, 26]] * 3)
+    shifted = energies + 100 * torch.randn(3, 8, 1)
+    loss = forward_loss(energies, targets, separators=separators)
+    assert (loss >= 0).all()
+    torch.testing.assert_close(
+        forward_loss(shifted, targets, separators=separators), loss, rtol=1e-4, atol=1e-4
+    )
+
+
+def test_forward_loss_is_ctc():
+    energies, letters = torch.randn(3, 8, 27), torch.tensor([[0, 1], [1, 1], [2, 0]])
+    ctc = torch.nn.functional.ctc_loss(
+        torch.log_softmax(-energies, 2).transpose(0, 1),
+        letters,
+        [8] * 3,
+        [2] * 3,
+        blank=26,
+        reduction="none",
+    )
+    torch.testing.assert_close(forward_loss(energies, letters), ctc)
+
+
+def test_normalised_windows_are_probabilities_in_the_same_order():
+    energies = 30 * torch.randn(2, 5, 27)
+    normalised = normalise(energies)
+    torch.testing.assert_close(torch.exp(-normalised).sum(2), torch.ones(2, 5))
+    torch.testing.assert_close(
+        normalised - normalised[..., :1], energies - energies[..., :1], rtol=0, atol=1e-4
+    )
+
+
+def test_global_likelihood_is_ctc_where_separators_are_optional_only():
+    energies, targets = (
+        torch.randn(3, 8, 27, dtype=torch.float64),
+        torch.tensor([[0, 26, 1, 26]] * 3),
+    )
+    for separators in ("optional", "required"):
+        everything = -free_energy(energies, beta=1.0, separators=separators)
+        globally = nll_loss(
+            free_energy(energies, targets, beta=1.0, separators=separators), everything
+        )
+        locally = forward_loss(energies, targets, separators=separators)
+        assert torch.allclose(globally, locally) == (separators == "optional")
+        assert (globally <= locally + 1e-9).all()  # fewer sequences to share with
+
 
 BETA, MARGIN, LIMIT, WEIGHT = 0.7, 1.3, 0.9, 1.7
 
@@ -132,15 +211,21 @@ def bound(name, gap):
 
 
 def test_there_are_eleven_and_each_tells_its_formula_gradient_margin_and_source():
-    functions = [
-        f
-        for _, f in inspect.getmembers(losses, inspect.isfunction)
-        if f.__module__ == losses.__name__
-    ]
+    functions = {
+        name: function
+        for name, function in inspect.getmembers(losses, inspect.isfunction)
+        if "good" in function.__annotations__
+    }
     assert len(functions) == len(PAIRS) == 11
-    for function in functions:
-        for word in ("``", "Gradient:", "argin", "Source:", "Args:", "Returns:"):
-            assert word in function.__doc__, (function.__name__, word)
+    assert set(re.findall(r"^(\w+_loss)  ", losses.__doc__, re.M)) == set(functions)
+    for name, function in functions.items():
+        for word in ("``", "Gradient:", "argin", "Source:"):
+            assert word in function.__doc__, (name, word)
+
+
+def test_the_examples_are_true():
+    failed, tried = doctest.testmod(losses)
+    assert failed == 0 < tried
 
 
 @pytest.mark.parametrize("name", PAIRS)

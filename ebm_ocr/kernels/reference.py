@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from ..validation import check_floats
+
 
 class Lattice(NamedTuple):
     """States that a path walks through from left to right."""
@@ -96,8 +98,18 @@ def without_padding(energies: Tensor, window_lengths: Tensor) -> Tensor:
 
 
 def normalise(energies: Tensor) -> Tensor:
-    """``e + log sum exp(-e)`` over the classes, the last dim;
-    a window in which all are inf stays inf."""
+    """Energies of each window moved to a common level, ``e + log Σ exp(-e)``:
+    then ``exp(-e)`` are probabilities.
+
+    A window in which every class is forbidden stays inf.
+
+    Args:
+        energies: (..., C).
+
+    Raises:
+        TypeError: energies not floating point.
+    """
+    check_floats("energies", energies)
     possible = energies.detach().amin(-1, keepdim=True) != math.inf
     return -torch.log_softmax(-energies.where(possible, 0), -1).where(possible, -math.inf)
 
