@@ -18,7 +18,7 @@ $(READY): requirements.txt pyproject.toml
 
 setup: $(READY)  ## create .venv with everything pinned, and this package
 notebook: $(READY)  ## run hw4_impl.ipynb from top to bottom and save it with its outputs
-	$(BIN)/jupyter nbconvert --to notebook --execute --inplace hw4_impl.ipynb
+	$(BIN)/python tools/notebook.py hw4_impl.ipynb
 test: $(READY)  ## run the tests, with coverage of the package
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term
 lab: $(READY)  ## open the notebook in JupyterLab

@@ -7,7 +7,8 @@ import math
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, NamedTuple
@@ -316,37 +317,20 @@ def _fit(
 ) -> History:
     """The loop that all trainings share: mean loss down, progress shown, history kept."""
     epochs = whole_number("epochs", epochs, 0)
-    _check_optimizer(model, optimizer)
-    if schedule is not None:
-        _check_schedule(schedule, optimizer, epochs, loader)
-    elif any("max_lr" in group for group in optimizer.param_groups):
-        warnings.warn(
-            "the optimizer waits at the low rate where a one-cycle schedule begins: pass schedule=",
-            stacklevel=3,
-        )
     history = History([], [], [], [], []) if history is None else history
-    if not isinstance(history, History):
-        raise TypeError(f"expected a History, got {type(history).__name__}")
-    passes_before = len(history.loss)
-    start = time.perf_counter() - (history.seconds[-1] if passes_before else 0)
-    quiet = sys.stderr is None or getattr(sys.stderr, "closed", False)  # no console
-    progress = tqdm(range(epochs), desc="training", unit="pass", mininterval=5, disable=quiet)
-    with in_mode(model, training=True), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Seems like `optimizer.step")  # of schedules copied
-        for epoch in progress:
+    _check_run(model, epochs, loader, optimizer, schedule, history)
+    first = len(history.loss) + 1
+    start = time.perf_counter() - (history.seconds[-1] if history.seconds else 0)
+    with in_mode(model, training=True), _progress(range(first, first + epochs)) as progress:
+        for number in progress:
             steps: list[Step] = []
             for batch in loader:
-                try:
+                with _named(f"pass {number}, step {len(steps) + 1}"):
                     steps.append(_descend(step(batch), optimizer))
-                except ValueError as error:
-                    place = f"pass {passes_before + epoch + 1}, step {len(steps) + 1}"
-                    raise ValueError(f"{place}: {error}") from error
                 if schedule is not None:
                     schedule.step()
-            if not steps:
-                raise ValueError("expected a loader with at least one batch, got none")
-            if any(weights.isnan().any() for weights in model.parameters()):
-                raise ValueError(f"pass {passes_before + epoch + 1}: weights became NaN")
+            with _named(f"pass {number}"):
+                _check_pass(model, steps)
             for values, kept in zip(zip(*steps), history):
                 kept.append(torch.cat(values).mean().item())
             history.seconds.append(time.perf_counter() - start)
@@ -383,6 +367,53 @@ def _losses(loss: Callable[[Answers], Tensor], answers: Answers) -> Tensor:
     if not isinstance(losses, Tensor):
         raise TypeError(f"{expected}, got one that returns {type(losses).__name__}")
     return losses
+
+
+@contextmanager
+def _progress(passes: range) -> Iterator[tqdm]:
+    """A bar that shows the passes, where there is a console; no warnings of copied schedules."""
+    quiet = sys.stderr is None or getattr(sys.stderr, "closed", False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Seems like `optimizer.step")
+        yield tqdm(passes, desc="training", unit="pass", mininterval=5, disable=quiet)
+
+
+@contextmanager
+def _named(place: str) -> Iterator[None]:
+    """Say in each ``ValueError`` where in the training it was raised."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from error
+
+
+def _check_pass(model: nn.Module, steps: list[Step]) -> None:
+    """Refuse to go on after a pass that taught nothing, or ruined the weights."""
+    if not steps:
+        raise ValueError("expected a loader with at least one batch, got none")
+    if any(weights.isnan().any() for weights in model.parameters()):
+        raise ValueError("weights became NaN")
+
+
+def _check_run(
+    model: nn.Module,
+    epochs: int,
+    loader: Iterable,
+    optimizer: Optimizer,
+    schedule: LRScheduler | None,
+    history: History,
+) -> None:
+    """Refuse a training that could not run to its end, or would train nothing."""
+    _check_optimizer(model, optimizer)
+    if schedule is not None:
+        _check_schedule(schedule, optimizer, epochs, loader)
+    elif any("max_lr" in group for group in optimizer.param_groups):
+        warnings.warn(
+            "the optimizer waits at the low rate where a one-cycle schedule begins: pass schedule=",
+            stacklevel=4,
+        )
+    if not isinstance(history, History):
+        raise TypeError(f"expected a History, got {type(history).__name__}")
 
 
 def _check_optimizer(model: nn.Module, optimizer: Optimizer) -> None:

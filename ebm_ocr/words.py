@@ -159,7 +159,8 @@ class SimpleWordsDataset(Dataset[Sample]):
             row for certain.
         seed: default: drawn from torch's global generator, so two datasets differ.
         font: path of a TrueType or OpenType font; default DejaVu Sans Mono. See :class:`Font`.
-        font_size: em size in pixels.
+        font_size: em size in pixels; a pair such as ``(16, 24)`` draws each word's evenly from
+            these and all sizes between.
         face: which of the fonts in a .ttc.
 
     Raises:
@@ -179,7 +180,7 @@ class SimpleWordsDataset(Dataset[Sample]):
         doubled: float = 0.0,
         seed: int | None = None,
         font: str | os.PathLike[str] | None = None,
-        font_size: int = 20,
+        font_size: int | tuple[int, int] = 20,
         face: int = 0,
     ) -> None:
         self.max_length = whole_number("max_length", max_length)
@@ -199,7 +200,8 @@ class SimpleWordsDataset(Dataset[Sample]):
         if doubled and self.min_length < 2:
             raise ValueError("expected min_length >= 2 for doubled letters, got 1")
         self.seed = int(torch.randint(2**31, ())) if seed is None else whole_number("seed", seed, 0)
-        self.font = Font(default_font() if font is None else font, font_size, face)
+        sizes = as_sizes(font_size)
+        self.fonts = [Font(default_font() if font is None else font, size, face) for size in sizes]
         self._anew = np.random.default_rng(self.seed)
         self._worker: int | None = None
 
@@ -215,10 +217,22 @@ class SimpleWordsDataset(Dataset[Sample]):
         text = self._random_word(rng, doubled=index < self.doubled * self.len)
         return self._draw(text, None, self.jitter, self.noise, rng), text
 
+    @property
+    def font(self) -> Font:
+        """The font, of a dataset of one size; those of all sizes are in ``fonts``.
+
+        Raises:
+            ValueError: the dataset has several sizes.
+        """
+        if len(self.fonts) > 1:
+            sizes = f"{self.fonts[0].size}..{self.fonts[-1].size}"
+            raise ValueError(f"expected a dataset of one font_size, got {sizes}: see .fonts")
+        return self.fonts[0]
+
     def draw_text(
         self, text: str, length: int | None = None, jitter: bool = False, noise: bool = False
     ) -> Tensor:
-        """Render any word in this dataset's font.
+        """Render any word in this dataset's font, in a size drawn anew where there are several.
 
         Args:
             text: letters a..z.
@@ -244,7 +258,9 @@ class SimpleWordsDataset(Dataset[Sample]):
     def _draw(
         self, text: str, length: int | None, jitter: bool, noise: bool, rng: np.random.Generator
     ) -> Tensor:
-        ink = self.font.ink(check_word(text))
+        several = len(self.fonts) > 1
+        font = self.fonts[rng.integers(len(self.fonts)) if several else 0]
+        ink = font.ink(check_word(text))
         if length is None:
             length = max(LETTER_WIDTH * len(text), ink.width)
         length, least = whole_number("length", length), max(ink.width, WINDOW)
@@ -270,6 +286,17 @@ class SimpleWordsDataset(Dataset[Sample]):
             place = rng.integers(1, len(letters))
             letters[place] = letters[place - 1]
         return "".join(LETTERS[letter] for letter in letters)
+
+
+def as_sizes(font_size: int | tuple[int, int]) -> range:
+    """The sizes that ``font_size`` stands for: one, or all from the first to the second."""
+    pair = font_size if isinstance(font_size, tuple | list) else (font_size, font_size)
+    if len(pair) != 2:
+        raise ValueError(f"expected font_size as one number or two, got {font_size!r}")
+    least, most = (whole_number("font_size", size, 1) for size in pair)
+    if least > most:
+        raise ValueError(f"expected font_size from the smaller to the larger, got {font_size!r}")
+    return range(least, most + 1)
 
 
 def check_windows(text: str, windows: int) -> None:

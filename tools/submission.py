@@ -78,9 +78,8 @@ def run_alone(notebook: NotebookNode) -> NotebookNode:
         (Path(hide) / "sitecustomize.py").write_text(HIDE, encoding="utf-8")
         path = Path(folder) / "hw4_impl.ipynb"
         nbformat.write(notebook, path)
-        options = ["--to", "notebook", "--execute", "--inplace", path.name]
         run = subprocess.run(
-            [sys.executable, "-m", "nbconvert", *options],
+            [sys.executable, str(ROOT / "tools" / "notebook.py"), path.name],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": hide},
             capture_output=True,
