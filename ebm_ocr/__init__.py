@@ -90,6 +90,7 @@ _HOMES = {
     "plots": (
         "plot_alphabet",
         "plot_energies",
+        "plot_gradient",
         "plot_graph",
         "plot_history",
         "plot_pm",
