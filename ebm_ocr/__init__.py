@@ -97,6 +97,7 @@ _HOMES = {
         "plot_reading",
         "plot_word",
     ),
+    "display": ("show", "show_source", "show_table"),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 

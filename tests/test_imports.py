@@ -35,6 +35,7 @@ ORDER = {
     },
     "evaluation": {"decoding", "network", "validation", "words"},
     "plots": {"alphabet", "windows", "graphs", "training", "validation"},
+    "display": set(),
 }
 
 
