@@ -38,8 +38,10 @@ _HOMES = {
     ),
     "paths": (
         "BestPath",
+        "FreeEnergy",
         "build_ce_matrix",
         "build_path_matrix",
+        "find_free_energy",
         "find_path",
         "path_cross_entropy",
         "path_energy",
