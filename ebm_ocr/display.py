@@ -132,7 +132,7 @@ def _palette_png(figure: Figure, dpi: float) -> tuple[bytes, int]:
     with Image.open(drawing) as image:
         paper = Image.new("RGB", image.size, "white")
         paper.paste(image, mask=image.getchannel("A"))
-    small = paper.quantize(COLOURS, dither=Image.Dither.NONE)
+    small = paper.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     small.save(png, format="PNG", optimize=True)
     return png.getvalue(), small.width
 
