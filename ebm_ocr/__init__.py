@@ -93,12 +93,14 @@ _HOMES = {
         "plot_alphabet",
         "plot_energies",
         "plot_gradient",
-        "plot_graph",
         "plot_history",
+        "plot_landscape",
         "plot_pm",
+        "plot_posterior",
         "plot_reading",
         "plot_word",
     ),
+    "diagrams": ("plot_dp", "plot_graph"),
     "display": ("show", "show_source", "show_table"),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}

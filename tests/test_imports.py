@@ -34,7 +34,8 @@ ORDER = {
         "words",
     },
     "evaluation": {"decoding", "network", "validation", "words"},
-    "plots": {"alphabet", "windows", "graphs", "training", "validation"},
+    "plots": {"alphabet", "windows", "training", "validation"},
+    "diagrams": {"alphabet", "graphs", "paths", "plots", "validation"},
     "display": set(),
 }
 
