@@ -1,6 +1,7 @@
 """find_free_energy, the readable sum over all paths:
 against enumeration, against the engine, against find_path."""
 
+import doctest
 import inspect
 import math
 from itertools import combinations
@@ -8,7 +9,15 @@ from itertools import combinations
 import pytest
 import torch
 
-from ebm_ocr import find_free_energy, find_path, free_energy, path_energy, posterior
+from ebm_ocr import (
+    display,
+    find_free_energy,
+    find_path,
+    free_energy,
+    path_energy,
+    paths,
+    posterior,
+)
 from ebm_ocr.display import without_docstrings
 
 SHAPES = [(1, 1), (3, 1), (3, 3), (5, 2), (6, 4), (7, 3)]
@@ -116,3 +125,10 @@ def test_bad_arguments(call, error, message):
 def test_the_algorithms_fit_beside_the_text_that_explains_them(function, lines):
     body = without_docstrings(inspect.getsource(function)).split("\n", 1)[1].strip()
     assert len(body.splitlines()) <= lines
+
+
+@pytest.mark.parametrize("module", [paths, display])
+def test_examples_are_true(module):
+    found = doctest.testmod(module)
+    assert found.attempted
+    assert not found.failed

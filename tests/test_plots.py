@@ -8,6 +8,7 @@ import pytest
 import torch
 from matplotlib.colors import to_rgb
 from matplotlib.patches import FancyArrowPatch, Rectangle
+from PIL import Image
 
 from ebm_ocr import (
     BETWEEN,
@@ -34,6 +35,7 @@ from ebm_ocr import (
     viterbi_score,
 )
 from ebm_ocr.plots import PATH_COLOUR
+from tools import animation
 
 
 @pytest.fixture(autouse=True)
@@ -363,3 +365,16 @@ def test_labels_of_arcs_that_cross_do_not_touch():
     for i, box in enumerate(boxes):
         assert not any(box.overlaps(other) for other in boxes[:i])
     assert max(ax.figure.get_size_inches()) <= 6.5
+
+
+def test_the_animation_is_small_moves_and_is_the_same_each_time(tmp_path):
+    steps = [(0, 0), (3, 0), (6, 0), (6, 6)]
+    for name in ("one.gif", "other.gif"):
+        animation.save(tmp_path / name, steps)
+    assert (tmp_path / "one.gif").read_bytes() == (tmp_path / "other.gif").read_bytes()
+    with Image.open(animation.TARGET) as shipped, Image.open(tmp_path / "one.gif") as made:
+        assert made.n_frames == len(steps)
+        assert made.size == shipped.size
+        windows = len(animation.MATRIX)
+        assert shipped.n_frames == 2 * windows + 1
+    assert animation.TARGET.stat().st_size < 1e6
