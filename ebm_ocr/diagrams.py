@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .alphabet import SYMBOLS
 from .graphs import Graph, check_graph
-from .paths import find_free_energy, find_path
+from .paths import check_has_path, find_free_energy, find_path
 from .plots import PATH_COLOUR, axes_for
 from .validation import as_beta, real_number, whole_number
 
@@ -87,25 +87,25 @@ def plot_dp(
 def _table(pm: Tensor, beta: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(L, T) energies and table, (2, L, T) shares of staying and advancing, (L, T) probability that
     a path runs through a cell. Two shares of 1 are a tie."""
-    best = find_path(pm)
+    check_has_path(pm)
+    soft = not math.isinf(beta)
     with torch.enable_grad():
         energies = pm.detach().cpu().double().requires_grad_()
-        soft = not math.isinf(beta)
-        total, table = find_free_energy(energies, beta) if soft else find_path(energies)[::2]
-        (probability,) = torch.autograd.grad(total, energies)
-    table = table.detach()
+        found = find_free_energy(energies, beta) if soft else find_path(energies)
+        (probability,) = torch.autograd.grad(found.free_energy, energies)
+    if not found.free_energy.isfinite():
+        probability.zero_()
+    table = found.dp.detach()
     before = torch.full((2, *table.shape), math.inf, dtype=table.dtype)
     before[0, 1:] = table[:-1]
     before[1, 1:, 1:] = table[:-1, :-1]
+    reached = before.isfinite()
     if soft:
-        shares = torch.softmax(-beta * (before - table.where(table.isfinite(), 0)), 0)
+        shares = torch.softmax(-beta * before.where(reached.any(0), 0), 0)
     else:
         shares = (before == before.amin(0)).double()
-    shares = shares.where(before.isfinite(), 0)
-    if not soft and not best.free_energy.isfinite():
-        probability.zero_()
-    parts = (energies.detach(), table, shares, probability)
-    return tuple(part.numpy() for part in parts)  # type: ignore[return-value]
+    shares = shares.where(reached, 0)
+    return energies.detach().numpy(), table.numpy(), shares.numpy(), probability.numpy()
 
 
 def _number(values: np.ndarray, window: int, symbol: int) -> str:
