@@ -38,8 +38,10 @@ _HOMES = {
     ),
     "paths": (
         "BestPath",
+        "FreeEnergy",
         "build_ce_matrix",
         "build_path_matrix",
+        "find_free_energy",
         "find_path",
         "path_cross_entropy",
         "path_energy",
@@ -94,12 +96,16 @@ _HOMES = {
     "plots": (
         "plot_alphabet",
         "plot_energies",
-        "plot_graph",
+        "plot_gradient",
         "plot_history",
+        "plot_landscape",
         "plot_pm",
+        "plot_posterior",
         "plot_reading",
         "plot_word",
     ),
+    "diagrams": ("plot_dp", "plot_graph"),
+    "display": ("show", "show_source", "show_table"),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -40,6 +40,8 @@ class Graph(NamedTuple):
     labels: list[int]
     weights: Tensor
     """(A,) energies, lower is better."""
+    pairs: Sequence[tuple[int, int]] = ()
+    """Of each node of an intersection, the nodes of both graphs that it stands for."""
 
 
 def check_graph(graph: Graph) -> None:
@@ -183,6 +185,7 @@ def intersect(first: Graph, second: Graph) -> Graph:
         [number[target] for _, target, _, _ in kept],
         [first.labels[i] for _, _, i, _ in kept],
         weights,
+        list(number),
     )
 
 

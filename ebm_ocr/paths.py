@@ -7,14 +7,17 @@ Here each recurrence can be read; :mod:`.alignment` does the same for batches, f
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from .kernels.reference import normalise, path_matrix
+from .kernels.reference import normalise, path_matrix, softmin
 from .validation import (
+    as_beta,
     as_integers,
     can_look_at,
     check_energies,
@@ -39,6 +42,16 @@ class BestPath(NamedTuple):
     """The L cells (window, target index) of the path."""
     dp: Tensor
     """(L, T) lowest energy of a path from (0, 0) to each cell; inf where there is none."""
+
+
+class FreeEnergy(NamedTuple):
+    """All paths through one path matrix."""
+
+    free_energy: Tensor
+    """() ``-1/beta log sum exp(-beta energy)`` over the paths; its gradient is their posterior: the
+    probability that a path runs through a cell."""
+    dp: Tensor
+    """(L, T) the same over the paths from (0, 0) to each cell; inf where there is none."""
 
 
 def build_path_matrix(energies: Tensor, targets: Tensor) -> Tensor:
@@ -112,6 +125,55 @@ def find_path(pm: Tensor) -> BestPath:
         TypeError: not a floating-point tensor.
         ValueError: not 2-D, empty, NaN or -inf, or T > L (no path exists).
     """
+    check_has_path(pm)
+    windows, symbols = pm.shape
+    energies = widen(pm.detach())  # a sum of many float32 would find another path
+    dp = torch.full_like(energies, math.inf)
+    dp[0, 0] = energies[0, 0]
+    for i in range(1, windows):
+        stay, advance = dp[i - 1], pad(dp[i - 1, :-1], (1, 0), value=math.inf)
+        dp[i] = energies[i] + torch.minimum(stay, advance)
+
+    j = symbols - 1
+    path = [j]
+    for i in range(windows - 1, 0, -1):  # walk back from the last cell
+        must_advance = j == i  # below the diagonal there is no path
+        if j > 0 and (must_advance or dp[i - 1, j - 1] < dp[i - 1, j]):
+            j -= 1
+        path.insert(0, j)
+    return BestPath(path_energy(pm, path), list(enumerate(path)), narrow(dp, pm))
+
+
+def find_free_energy(pm: Tensor, beta: float = 1.0) -> FreeEnergy:
+    r"""Sum over all paths from (0, 0) to (L - 1, T - 1): :func:`find_path` with a soft minimum.
+
+    With :math:`\mathrm{softmin}_\beta(a, b) = -\frac1\beta \log(e^{-\beta a} + e^{-\beta b})`,
+    :math:`D_{l,t} = E_{l,t} + \mathrm{softmin}_\beta(D_{l-1,t}, D_{l-1,t-1})`.
+
+    >>> find_free_energy(torch.zeros(4, 2)).free_energy  # three paths: -log 3
+    tensor(-1.0986)
+
+    Args:
+        pm: (L, T) energies, lower is better; inf forbids a cell.
+        beta: inverse temperature above 0, finite: what it tends to is :func:`find_path`.
+
+    Raises:
+        TypeError: not a floating-point tensor.
+        ValueError: not 2-D, empty, NaN or -inf, or T > L (no path exists); a ``beta`` of inf.
+    """
+    check_has_path(pm)
+    beta = as_beta(beta, most=sys.float_info.max)
+    energies = widen(pm)
+    start = torch.arange(pm.shape[1], device=pm.device) == 0
+    dp = [energies[0].where(start, math.inf)]
+    for window in energies[1:]:
+        stay, advance = dp[-1], pad(dp[-1][:-1], (1, 0), value=math.inf)
+        dp.append(window + softmin(torch.stack([stay, advance]), beta))
+    return FreeEnergy(narrow(dp[-1][-1], pm), narrow(torch.stack(dp), pm))
+
+
+def check_has_path(pm: Tensor) -> None:
+    """Raise unless it is a path matrix with a window for each symbol."""
     check_matrix(pm)
     windows, symbols = pm.shape
     if symbols > windows:
@@ -119,23 +181,6 @@ def find_path(pm: Tensor) -> BestPath:
             f"expected at least as many windows as symbols, "
             f"got {windows} windows for {symbols} symbols"
         )
-    energies = widen(pm.detach())  # a sum of many float32 would find another path
-    dp = torch.full_like(energies, math.inf)
-    dp[0, 0] = energies[0, 0]
-    for i in range(1, windows):
-        stay, advance = dp[i - 1], dp[i - 1].roll(1)
-        advance[0] = math.inf
-        dp[i] = energies[i] + torch.minimum(stay, advance)
-
-    j = symbols - 1
-    points = [(windows - 1, j)]
-    for i in range(windows - 1, 0, -1):
-        must_advance = j == i  # below the diagonal there is no path
-        if j > 0 and (must_advance or dp[i - 1, j - 1] < dp[i - 1, j]):
-            j -= 1
-        points.append((i - 1, j))
-    points.reverse()
-    return BestPath(path_energy(pm, [j for _, j in points]), points, narrow(dp, pm))
 
 
 def path_cross_entropy(ce: Tensor, path: Sequence[tuple[int, int]] | Tensor) -> Tensor:

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle, groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
-from matplotlib.patches import Arc
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from .alphabet import SYMBOLS, transform_word
-from .graphs import Graph, check_graph
-from .validation import check_choice, check_floats, whole_number
+from .alphabet import BETWEEN, SYMBOLS, transform_word
+from .validation import check_choice, check_floats, real_number, truth, whole_number
 from .windows import STRIDE, WINDOW, count_windows
 
 if TYPE_CHECKING:
@@ -29,25 +27,76 @@ if TYPE_CHECKING:
 
 ENERGY_MAP = "viridis"
 """Low energies dark, high ones bright: readable in grey and by the colour-blind."""
-PATH_COLOUR = "tab:red"
+GRADIENT_MAP = "cividis"
+"""Below 0 dark and blue, 0 grey, above 0 bright and yellow: a sign that survives grey printing."""
+PROBABILITY_MAP = "magma"
+"""Impossible black, certain nearly white."""
+PATH_COLOUR, RIVAL_COLOUR = "tab:red", "black"
+WIDEST, HIGHEST = 6.5, 5.5
+"""Inches of a figure made here, at most: text of 8 points is still read on a phone."""
+LANDSCAPE_MARKS = (("o", "white"), ("s", "0.7"), ("^", "0.4"))
+"""Of all networks but the last: shapes and greys."""
+CLIP = 0.5
+"""Share of the energies that relative colours tell apart; those above have one colour."""
 
 
 def plot_word(image: Tensor, *, ax: Axes | None = None) -> Axes:
     """Draw an image (H, W) in [0, 1] as black ink on white, axes in pixels."""
     ink = _image(image)
     height, width = ink.shape
-    ax = _axes(ax, (max(2.0, width / 40), 1.3))
+    ax = axes_for(ax, (max(2.0, width / 40), 1.3))
     extent = (0, width, height, 0)
     ax.imshow(ink, cmap="gray_r", vmin=0, vmax=1, aspect="auto", extent=extent)
     ax.set(xlabel="pixel", yticks=[0, height])
     return ax
 
 
-def plot_energies(energies: Tensor, *, ax: Axes | None = None) -> Axes:
-    """Draw energies (L, 27) as a heat map: windows across, classes down, with a colour bar."""
-    heights = _energies(energies)
-    ax = _axes(ax, (max(4.0, len(heights) / 14), 4.6))
-    return _heat_map(ax, heights, list(SYMBOLS), "class")
+def plot_energies(
+    energies: Tensor,
+    *,
+    relative: bool = False,
+    limits: tuple[float, float] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw energies (L, 27) as a heat map: windows across, classes down, with a colour bar.
+
+    Args:
+        energies: (L, 27), lower is better.
+        relative: draw how far each class lies above the window's lowest: a level that all classes
+            of a window share says nothing. The upper half is drawn in one colour.
+        limits: the energies at the ends of the colour bar, so that two pictures share a scale.
+
+    Raises:
+        TypeError: not a tensor of floats, or limits that are no numbers.
+        ValueError: another shape, or limits that don't rise.
+    """
+    heights, colours = _colours(_energies(energies), relative, limits)
+    ax = axes_for(ax, (max(4.0, len(heights) / 14), 4.6))
+    return _heat_map(ax, heights, SYMBOLS, "class", colours)
+
+
+def plot_gradient(gradient: Tensor, *, limit: float | None = None, ax: Axes | None = None) -> Axes:
+    """Draw what a loss asks of each energy (L, 27): windows across, classes down, 0 in mid-grey.
+
+    Args:
+        gradient: (L, 27); dark is negative, bright is positive.
+        limit: the size at both ends of the colour bar; by default the largest there is.
+
+    Raises:
+        TypeError: not a tensor of floats, or a limit that is no number.
+        ValueError: another shape, or a limit that is not above 0.
+    """
+    heights = _energies(gradient)
+    if limit is None:
+        limit = np.abs(heights[np.isfinite(heights)]).max(initial=0) or 1.0
+    size = real_number("a limit", limit)
+    if not size > 0:
+        raise ValueError(f"expected a limit above 0, got {size:g}")
+    colours = _colours(heights, False, (-size, size))[1]._replace(
+        label="gradient", map=GRADIENT_MAP
+    )
+    ax = axes_for(ax, (max(4.0, len(heights) / 14), 4.6))
+    return _heat_map(ax, heights, SYMBOLS, "class", colours)
 
 
 def plot_pm(
@@ -56,36 +105,51 @@ def plot_pm(
     *,
     symbols: Sequence[str] | None = None,
     label: str = "energy",
+    limits: tuple[float, float] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw an (L, T) matrix as a heat map: windows across, symbols down; and a path on top.
 
     Args:
-        pm: path matrix, cross-entropies, dynamic programming table or posterior; inf is white.
+        pm: path matrix, cross-entropies or dynamic programming table; inf is white.
         path: target index of each window (L,), or cells (window, target index) as in
             ``BestPath.points``. Where it is -1 (a separator that the target doesn't show, a window
             past the sample's end) the line has a gap.
-        symbols: names of the target's symbols, such as ``c_a_t_``.
+        symbols: names of the target's symbols, such as ``c_a_t_``; letters are written at their
+            rows, separators not.
         label: what the colours mean.
+        limits: the numbers at the ends of the colour bar.
 
     Raises:
         TypeError: not a tensor of floats; a path of anything but whole numbers.
         ValueError: another shape; a path that is not one of this matrix; another number of names.
     """
-    heights = _array("a matrix", pm, "(L, T)")
-    windows, width = heights.shape
-    if symbols is not None and len(symbols) != width:
-        raise ValueError(f"expected {width} symbols, one a column, got {len(symbols)}: {symbols!r}")
-    line = None if path is None else _path(path, windows, width)
-    ax = _axes(ax, (max(3.6, windows / 12), max(2.0, width / 5)))
-    axis = "target index" if symbols is None else "symbol of the target"
-    _heat_map(
-        ax, heights, list(map(str, range(width)) if symbols is None else symbols), axis, label
-    )
-    if line is not None:
-        rows = np.where(line < 0, np.nan, line)
-        ax.plot(range(windows), rows, ".-", c=PATH_COLOUR, lw=2, ms=4, label="path")
-    return ax
+    heights, colours = _colours(_array("a matrix", pm, "(L, T)"), False, limits)
+    return _matrix(ax, heights, path, symbols, colours._replace(label=label))
+
+
+def plot_posterior(
+    probability: Tensor,
+    path: Sequence[int] | Sequence[tuple[int, int]] | Tensor | None = None,
+    *,
+    symbols: Sequence[str] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the (L, T) probability that a window shows a symbol, bright = probable; and a path.
+
+    Args:
+        probability: (L, T) in [0, 1], see :func:`ebm_ocr.posterior`.
+        path, symbols: see :func:`plot_pm`.
+
+    Raises:
+        TypeError, ValueError: see :func:`plot_pm`; numbers that are no probabilities.
+    """
+    heights = _array("probabilities", probability, "(L, T)")
+    if not ((heights >= 0) & (heights <= 1 + 1e-6)).all():
+        low, high = heights.min(), heights.max()
+        raise ValueError(f"expected probabilities in [0, 1], got {low:g}..{high:g}")
+    colours = _Colours("probability", PROBABILITY_MAP, 0.0, 1.0)
+    return _matrix(ax, heights, path, symbols, colours)
 
 
 def plot_reading(
@@ -95,6 +159,8 @@ def plot_reading(
     word: str,
     *,
     rival: tuple[Sequence[int] | Tensor, str] | None = None,
+    relative: bool = False,
+    limits: tuple[float, float] | None = None,
     axes: Sequence[Axes] | None = None,
 ) -> Sequence[Axes]:
     """Draw a word above its energies, windows under their pixels, the path and the letters' spans.
@@ -104,7 +170,8 @@ def plot_reading(
         energies: (L, 27).
         path: (L,) index into ``c_a_t_`` of each window; -1 is a gap.
         word: the word that the path spells.
-        rival: another path and its word, drawn below it: where do they part?
+        rival: another path and its word, dashed: where do they part?
+        relative, limits: how energies are coloured, see :func:`plot_energies`.
         axes: two axes, one above the other; made if not given.
 
     Raises:
@@ -112,40 +179,32 @@ def plot_reading(
         ValueError: another shape; more windows than the image has; a path that does not fit the
             windows or the word; a word of anything but a..z.
     """
-    ink, heights = _image(image), _energies(energies)
+    ink = _image(image)
+    heights, colours = _colours(_energies(energies), relative, limits)
     windows = len(heights)
     if windows > count_windows(ink.shape[1]):
         raise ValueError(f"expected no more windows than {ink.shape[1]} pixels have, got {windows}")
     if rival is not None and (not isinstance(rival, tuple) or len(rival) != 2):
         raise TypeError(f"expected rival as a path and its word, got {rival!r}")
     indices = _path(path, windows, len(transform_word(word)))
-    lines = [(_classes(indices, word), word, PATH_COLOUR, 1.0)]
+    lines = [(_classes(indices, word), word)]
     if rival is not None:
         other, wrong = rival
         others = _path(other, windows, len(transform_word(wrong)))
-        lines.insert(0, (_classes(others, wrong), wrong, "white", 3.0))
+        lines.append((_classes(others, wrong), wrong))
     axes = _reading_axes(axes, ink.shape[1])
     top, bottom = axes
     plot_word(image, ax=top)
     top.set_xlabel("")
     centres = WINDOW / 2 + STRIDE * np.arange(windows)
     left, right = centres[0] - STRIDE / 2, centres[-1] + STRIDE / 2
-    _draw_matrix(
-        bottom, heights, SYMBOLS, [top, bottom], extent=(left, right, len(SYMBOLS) - 0.5, -0.5)
-    )
+    extent = (left, right, len(SYMBOLS) - 0.5, -0.5)
+    _draw_matrix(bottom, heights, SYMBOLS, [top, bottom], colours, extent)
     bottom.set(xlabel="pixel (a window stands under its middle)", ylabel="class")
-    for rows, spelling, colour, width in lines:
-        (line,) = bottom.plot(centres, rows, ".-", c=colour, lw=width, ms=4, label=spelling)
-        line.set_drawstyle("steps-mid")
+    for (rows, spelling), rank in zip(lines, (0, 1)):
+        _draw_path(bottom, centres, rows, spelling, rank, steps=True)
     if rival is not None:
-        bottom.legend(
-            loc="upper center",
-            bbox_to_anchor=(0.5, -0.12),
-            ncols=2,
-            fontsize=8,
-            facecolor="0.6",
-            labelcolor="black",
-        )
+        bottom.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2, handlelength=4)
     _mark_letters(top, indices, word)
     return axes
 
@@ -194,7 +253,7 @@ def plot_history(
         raise ValueError("expected at least one history, got none")
     for history in histories.values():
         check_choice("quantity", quantity, history._fields)
-    ax = _axes(ax, (4.2, 3.0))
+    ax = axes_for(ax, (4.2, 3.0))
     for (name, history), style in zip(histories.items(), cycle(("-", "--", ":", "-."))):
         values = getattr(history, quantity)
         shown = f" {name}" if str(name).startswith("_") else name  # legends leave out "_name"
@@ -206,91 +265,71 @@ def plot_history(
     return ax
 
 
-def plot_graph(
-    graph: Graph,
-    labels: Sequence[str] = SYMBOLS,
-    *,
-    highlight: Sequence[int] = (),
-    ax: Axes | None = None,
+def plot_landscape(
+    energies: Mapping[str, Mapping[str, float]], right: str, *, ax: Axes | None = None
 ) -> Axes:
-    """Draw a weighted acceptor from left to right, arcs named by label/energy.
+    """Draw how far words lie above the right one, as a network, or several, see one image.
+
+    Words are sorted by the last network; left of the line are those that it would read instead.
+    Where differences go over more than two powers of ten, the axis is logarithmic beyond its
+    linear middle, and says so.
 
     Args:
-        graph: a small one. Starts are bold, accepts have a thick rim, self loops stand above their
-            node; nodes that no start reaches are drawn too.
-        labels: name of each label.
-        highlight: arcs (their indices) to draw in colour, such as the best path's.
+        energies: of each network, by its name, the energy of each word; the same words for all.
+        right: the word that the image shows.
 
     Raises:
-        ValueError: a graph without nodes, such as an intersection that accepts nothing; arcs that
-            don't fit its nodes; a label without a name; an arc to highlight that is none.
+        TypeError: not energies by words by networks; an energy that is no number.
+        ValueError: no networks, other words, no word but the right one, or not the right one; an
+            energy that is not finite.
     """
-    check_graph(graph)
-    if not graph.nodes:
-        raise ValueError("expected a graph of at least one node, got none: it accepts nothing")
-    for label in graph.labels:
-        whole_number("a label with a name", label, least=0, most=len(labels) - 1)
-    marked = {whole_number("an arc", arc, 0, len(graph.labels) - 1) for arc in highlight}
-    place = _places(graph)
-    xs, ys = zip(*place.values())
-    ax = _axes(ax, (0.75 * (max(xs) + 2), 0.75 * (max(ys) - min(ys) + 3)))
-    # both from the style: a dark one has light ink, and a white node would hide its number and rim
-    ink, paper = plt.rcParams["text.color"], plt.rcParams["figure.facecolor"]
-    parallel: dict[tuple[int, int], int] = {}
-    arcs = zip(graph.sources, graph.targets, graph.labels, graph.weights.tolist())
-    for index, (source, target, label, weight) in enumerate(arcs):
-        rank = parallel[source, target] = parallel.get((source, target), -1) + 1
-        colour = PATH_COLOUR if index in marked else ink
-        middle = _draw_arc(ax, place[source], place[target], rank, colour)
-        name = f"{labels[label]}/{weight:.1f}" if weight else labels[label]
-        ax.text(*middle, name, ha="center", va="bottom", fontsize=8, color=colour)
-    for node, (x, y) in place.items():
-        rim = 3 if node in graph.accepts else 1
-        ax.plot(x, y, "o", markersize=19, mfc=paper, mec=ink, mew=rim)
-        number = ax.text(x, y, str(node), ha="center", va="center", fontsize=8, color=ink)
-        number.set_fontweight("bold" if node in graph.starts else "normal")
-    ax.set(xlim=(min(xs) - 0.6, max(xs) + 0.6), ylim=(min(ys) - 1.2, max(ys) + 1.2), aspect="equal")
-    ax.set_axis_off()
+    above = _above(energies, right)
+    *_, last = above.values()
+    words = sorted(last, key=lambda word: (last[word], word))
+    ax = axes_for(ax, (5.2, 0.9 + 0.24 * len(words)))
+    rows = np.arange(len(words))
+    ax.axvline(0, color="0.6", lw=1, zorder=1)
+    for (name, heights), (mark, face) in zip(above.items(), cycle(LANDSCAPE_MARKS)):
+        values = [heights[word] for word in words]
+        final = heights is last
+        if final:
+            ax.hlines(rows, 0, values, color="0.75", lw=1.5, zorder=1)
+        ax.plot(
+            values, rows, mark, mfc="black" if final else face, mec="black", ms=6, ls="", label=name
+        )
+    sizes = np.abs([value for heights in above.values() for value in heights.values() if value])
+    if sizes.max(initial=0) > 100 * sizes.min(initial=np.inf):
+        linear = 10 ** np.floor(np.log10(np.median(sizes))) / 10
+        ax.set_xscale("symlog", linthresh=linear)
+    ax.set(xlabel=f"energy above that of {right}", ylim=(len(words) - 0.5, -0.5))
+    ax.set_yticks(rows, words, fontsize=9)
+    ax.get_yticklabels()[words.index(right)].set(color=PATH_COLOUR, fontweight="bold")
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(above), frameon=False)
     return ax
 
 
-def _draw_arc(
-    ax: Axes, start: tuple[float, float], end: tuple[float, float], rank: int, colour: str
-) -> tuple[float, float]:
-    """Draw the arc of that rank among parallel ones; returns where its name goes."""
-    (x0, y0), (x1, y1) = start, end
-    if start == end:
-        ax.add_patch(Arc((x0, y0 + 0.45), 0.5, 0.6, theta1=-60, theta2=240, color=colour))
-        return x0, y0 + 0.78
-    # arcs that pass over a node go round below it
-    bend = (0.0, 0.4, -0.4)[rank % 3] if x1 - x0 < 3 else 0.4
-    arrow = {"arrowstyle": "-|>", "color": colour, "connectionstyle": f"arc3,rad={bend}"}
-    ax.annotate("", (x1, y1), (x0, y0), arrowprops={**arrow, "shrinkA": 11, "shrinkB": 11})
-    along = 0.33 if y0 != y1 else 0.5  # arcs that cross are named beside the crossing
-    lift = bend * 2 * along * (1 - along)
-    return (
-        x0 + along * (x1 - x0) + lift * (y1 - y0),
-        y0 + along * (y1 - y0) - lift * (x1 - x0) + 0.05,
-    )
-
-
-def _places(graph: Graph) -> dict[int, tuple[float, float]]:
-    """Where to draw each node: across by the longest way there, equal depths above one another."""
-    entered = {target for source, target in zip(graph.sources, graph.targets) if source != target}
-    first = {*graph.starts, *(node for node in range(graph.nodes) if node not in entered)}
-    depth = dict.fromkeys(first, 0)
-    for _ in range(graph.nodes):
-        for source, target in zip(graph.sources, graph.targets):
-            if source != target and source in depth:
-                depth[target] = min(max(depth.get(target, 0), depth[source] + 1), graph.nodes)
-    columns: dict[int, list[int]] = {}
-    for node in range(graph.nodes):  # what is reached only in a circle stands with the first
-        columns.setdefault(depth.get(node, 0), []).append(node)
-    return {
-        node: (2.0 * x, 1.5 * ((len(column) - 1) / 2 - row))
-        for x, column in columns.items()
-        for row, node in enumerate(column)
-    }
+def _above(energies: Mapping[str, Mapping[str, float]], right: str) -> dict[str, dict[str, float]]:
+    """The energies of a landscape, the right word's taken off."""
+    if not isinstance(energies, Mapping) or not all(
+        isinstance(words, Mapping) for words in energies.values()
+    ):
+        raise TypeError(f"expected energies by words by networks, got {energies!r:.80}")
+    if not energies:
+        raise ValueError("expected at least one network, got none")
+    first = next(iter(energies.values())).keys()
+    for name, words in energies.items():
+        if words.keys() != first or right not in first or len(first) < 2:
+            raise ValueError(
+                f"expected {right!r} and other words, the same for each network, "
+                f"got {sorted(words)} of {name!r}"
+            )
+    above = {}
+    for name, words in energies.items():
+        numbers = {word: real_number("an energy", energy) for word, energy in words.items()}
+        if not np.isfinite([*numbers.values()]).all():
+            raise ValueError(f"expected finite energies, got {numbers} of {name!r}")
+        above[name] = {word: energy - numbers[right] for word, energy in numbers.items()}
+    return above
 
 
 def _array(name: str, values: Tensor, shape: str) -> np.ndarray:
@@ -364,9 +403,10 @@ def _mark_letters(ax: Axes, path: np.ndarray, word: str) -> None:
         position += count
 
 
-def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
-    """The given axes, or those of a new figure of that size in inches."""
+def axes_for(ax: Axes | None, size: tuple[float, float]) -> Axes:
+    """The given axes, or those of a new figure of that size in inches, or as large as a page."""
     if ax is None:
+        size = (min(size[0], WIDEST), min(size[1], HIGHEST))
         return plt.subplots(figsize=size, layout="constrained")[1]
     if not isinstance(ax, Axes):
         raise TypeError(f"expected ax as matplotlib's Axes, got {type(ax).__name__}")
@@ -379,7 +419,7 @@ def _reading_axes(axes: Sequence[Axes] | None, width: int) -> Sequence[Axes]:
         _, axes = plt.subplots(
             2,
             1,
-            figsize=(max(4.5, width / 28), 5.2),
+            figsize=(min(max(4.5, width / 28), WIDEST), 5.2),
             sharex=True,
             height_ratios=[1, 4.5],
             layout="constrained",
@@ -389,11 +429,73 @@ def _reading_axes(axes: Sequence[Axes] | None, width: int) -> Sequence[Axes]:
     return axes
 
 
+class _Colours(NamedTuple):
+    """What the colours of a heat map mean."""
+
+    label: str
+    map: str = ENERGY_MAP
+    low: float | None = None
+    high: float | None = None
+
+
+def _colours(
+    matrix: np.ndarray, relative: bool, limits: tuple[float, float] | None
+) -> tuple[np.ndarray, _Colours]:
+    """The numbers to draw, as they are or above the lowest of their window, and their colours."""
+    low, high, label = None, None, "energy"
+    if truth("relative", relative):
+        with np.errstate(invalid="ignore"):  # a window in which all are inf
+            matrix = matrix - matrix.min(1, keepdims=True)
+        above = matrix[np.isfinite(matrix) & (matrix > 0)]
+        low, high = (0.0, float(np.quantile(above, CLIP))) if above.size else (None, None)
+        label = "energy above the window's lowest (clipped)"
+    if limits is not None:
+        if not isinstance(limits, Sequence) or len(limits) != 2:
+            raise TypeError(f"expected limits as two numbers, got {limits!r}")
+        low, high = (real_number("a limit", limit) for limit in limits)
+        if not low < high:
+            raise ValueError(f"expected limits that rise, got {low:g} and {high:g}")
+    return matrix, _Colours(label, low=low, high=high)
+
+
+def _matrix(
+    ax: Axes | None,
+    matrix: np.ndarray,
+    path: Sequence[int] | Sequence[tuple[int, int]] | Tensor | None,
+    symbols: Sequence[str] | None,
+    colours: _Colours,
+) -> Axes:
+    """(L, T) matrix with windows across, the target's symbols down and a path on top."""
+    windows, width = matrix.shape
+    if symbols is not None and len(symbols) != width:
+        raise ValueError(f"expected {width} symbols, one a column, got {len(symbols)}: {symbols!r}")
+    line = None if path is None else _path(path, windows, width)
+    ax = axes_for(ax, (max(3.6, windows / 12), max(2.0, 1.1 + width / 12)))
+    axis = "target index" if symbols is None else "letter of the target"
+    names = None if symbols is None else ["" if s == SYMBOLS[BETWEEN] else s for s in symbols]
+    _heat_map(ax, matrix, names, axis, colours)
+    if line is not None:
+        _draw_path(ax, np.arange(windows), np.where(line < 0, np.nan, line), "path")
+    return ax
+
+
+def _draw_path(
+    ax: Axes, xs: np.ndarray, rows: np.ndarray, label: str, rank: int = 0, steps: bool = False
+) -> None:
+    """A line with a dot a window, cased in white; the second, dashed, lies on the first."""
+    colour, dashes, width = ((PATH_COLOUR, "-", 2.0), (RIVAL_COLOUR, (0, (2, 1.5)), 1.2))[rank]
+    (casing,) = ax.plot(xs, rows, ".-", c="white", lw=width + 1.8, ms=2.5 * width + 2.5, zorder=2.5)
+    (line,) = ax.plot(xs, rows, ".", c=colour, lw=width, ms=2.5 * width, zorder=3 + rank)
+    line.set(linestyle=dashes, label=label)
+    for drawn in (casing, line):
+        drawn.set_drawstyle("steps-mid" if steps else "default")
+
+
 def _heat_map(
-    ax: Axes, matrix: np.ndarray, names: Sequence[str], axis: str, label: str = "energy"
+    ax: Axes, matrix: np.ndarray, names: Sequence[str] | None, axis: str, colours: _Colours
 ) -> Axes:
     """(L, N) matrix with windows across and named rows down."""
-    _draw_matrix(ax, matrix, names, [ax], label)
+    _draw_matrix(ax, matrix, names, [ax], colours)
     ax.set(xlabel="window", ylabel=axis)
     return ax
 
@@ -401,21 +503,27 @@ def _heat_map(
 def _draw_matrix(
     ax: Axes,
     matrix: np.ndarray,
-    names: Sequence[str],
+    names: Sequence[str] | None,
     beside: list[Axes],
-    label: str = "energy",
+    colours: _Colours,
     extent: tuple[float, float, float, float] | None = None,
 ) -> None:
-    """(L, N) matrix across, its rows named, with a colour bar beside some axes."""
+    """(L, N) matrix across, its rows named unless the name is empty, with a colour bar."""
     picture = ax.imshow(
         np.ma.masked_invalid(matrix.T),
-        cmap=plt.get_cmap(ENERGY_MAP).with_extremes(bad="white"),
+        cmap=plt.get_cmap(colours.map).with_extremes(bad="white"),
         aspect="auto",
         interpolation="nearest",
         extent=extent,
+        vmin=colours.low,
+        vmax=colours.high,
     )
-    _colour_bar(picture, beside, label)
-    ax.set_yticks(range(len(names)), list(names), fontsize=7)
+    _colour_bar(picture, beside, colours.label)
+    if names is None:
+        ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+        return
+    named = [row for row, name in enumerate(names) if name]
+    ax.set_yticks(named, [names[row] for row in named], fontsize=8)
 
 
 _BARS: WeakKeyDictionary[Axes, ReferenceType[Axes]] = WeakKeyDictionary()
@@ -424,10 +532,13 @@ _BARS: WeakKeyDictionary[Axes, ReferenceType[Axes]] = WeakKeyDictionary()
 
 def _colour_bar(picture: AxesImage, beside: list[Axes], label: str) -> None:
     """A colour bar in the place of the last one of these axes, or in a new place beside them."""
-    ax = picture.axes
+    ax, cells = picture.axes, np.ma.compressed(picture.get_array())
+    below, above = (cells < picture.norm.vmin).any(), (cells > picture.norm.vmax).any()
+    ends = ("neither", "min", "max", "both")[int(below) + 2 * int(above)]
     place = _BARS[ax]() if ax in _BARS else None
     if place is not None and place in ax.figure.axes:
         place.clear()
-        ax.figure.colorbar(picture, cax=place, label=label)
+        ax.figure.colorbar(picture, cax=place, label=label, extend=ends)
         return
-    _BARS[ax] = ref(ax.figure.colorbar(picture, ax=beside, label=label, pad=0.02).ax)
+    bar = ax.figure.colorbar(picture, ax=beside, label=label, pad=0.02, extend=ends)
+    _BARS[ax] = ref(bar.ax)

@@ -55,9 +55,7 @@ def as_beta(beta: Any, most: float = math.inf) -> float:
     """An inverse temperature in (0, most]."""
     number = real_number("beta", beta)
     if not 0 < number <= most:
-        raise ValueError(
-            f"expected beta in (0, {'inf' if most == math.inf else 'inf)'}], got {beta}"
-        )
+        raise ValueError(f"expected beta in (0, inf{']' if most == math.inf else ')'}, got {beta}")
     return number
 
 

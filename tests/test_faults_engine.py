@@ -30,6 +30,7 @@ from ebm_ocr import (
     build_path_matrix,
     cross_entropy,
     exact_decode,
+    find_free_energy,
     find_path,
     forward_loss,
     free_energy,
@@ -105,6 +106,7 @@ DIFFERENTIABLE = {
 OF_ONE_MATRIX = {
     "path energy": lambda e, separators: path_energy(e[0], PATH),
     "find_path": lambda e, separators: find_path(e[0]).free_energy,
+    "find_free_energy": lambda e, separators: find_free_energy(e[0], 0.7).free_energy,
     "cells": lambda e, separators: path_cross_entropy(e[0], list(enumerate(PATH))),
 }
 OTHERS = {

@@ -33,7 +33,9 @@ ORDER = {
         "words",
     },
     "evaluation": {"decoding", "network", "validation", "words"},
-    "plots": {"alphabet", "windows", "graphs", "training", "validation"},
+    "plots": {"alphabet", "windows", "training", "validation"},
+    "diagrams": {"alphabet", "graphs", "paths", "plots", "validation"},
+    "display": set(),
 }
 
 
