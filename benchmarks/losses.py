@@ -4,17 +4,19 @@
 The same network, words, order, start and budget for each; only the loss differs, with its options
 at their defaults. Accuracy is measured on the words of :func:`ebm_ocr.accuracy_by_length`, whose
 seeds training never sees. Also times :func:`ebm_ocr.rank` on 50,000 words. Writes
-``benchmarks/results/losses.md``.
+``benchmarks/results/losses.md``, and the curves that the notebook draws to ``losses.json``.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import platform
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from statistics import mean
@@ -56,6 +58,8 @@ RUNS: dict[str, tuple[Callable[[Answers], Tensor], dict[str, Any]]] = {
     ),
 }
 LEARNED = 0.99
+TEMPERATURES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, math.inf)
+"""Inverse ones, beta, for NLL; what it tends to at inf is the perceptron."""
 
 
 class Run(NamedTuple):
@@ -74,11 +78,14 @@ class Run(NamedTuple):
     gap: float
     """How far the most offending word lies above, in the last pass."""
     seconds: float
+    curves: dict[str, list[float]]
+    """Training words read, gap and level (``free_energy``) in each pass."""
 
 
-def run(name: str, seed: int, config: TrainConfig, test_words: int) -> Run:
+def run(name: str, seed: int, config: TrainConfig, test_words: int, **more: Any) -> Run:
     """Train with one loss and look at what it can read."""
     loss, options = RUNS[name]
+    options = options | more
     model, loader, optimizer, schedule = prepare(seed, config)
     history = ebm_ocr.train(
         model, config.epochs, loader, loss, optimizer, schedule=schedule, **options
@@ -93,6 +100,10 @@ def run(name: str, seed: int, config: TrainConfig, test_words: int) -> Run:
         history.free_energy[-1],
         history.gap[-1],
         history.seconds[-1],
+        {
+            name: [float(f"{value:.4g}") for value in getattr(history, name)]
+            for name in ("accuracy", "gap", "free_energy")
+        },
     )
 
 
@@ -157,13 +168,34 @@ def ranking_time(windows: int = 64, words: int = 50_000) -> dict[str, float]:
     return times
 
 
-def report(config: TrainConfig, seeds: int, test_words: int) -> str:
-    """Everything, in Markdown."""
+def cooled(beta: float, seed: int, config: TrainConfig, test_words: int) -> Run:
+    """Train with NLL at one temperature, with less: 1,000 words."""
+    name, more = ("NLL (CRF)", {"beta": beta}) if beta < math.inf else ("perceptron", {})
+    return run(name, seed, replace(config, words=min(config.words, 1000)), test_words, **more)
+
+
+def plain(runs: dict[str, list[Run]]) -> dict[str, list[dict[str, Any]]]:
+    """Results as JSON has them, without times, which are another machine's tomorrow."""
+    kept = ("exact", "vote", "worst")
+    return {
+        name: [{key: round(getattr(run, key), 4) for key in kept} | run.curves for run in results]
+        for name, results in runs.items()
+    }
+
+
+def report(config: TrainConfig, seeds: int, test_words: int) -> tuple[str, str]:
+    """Everything, in Markdown; and what the notebook draws, as JSON."""
     runs: dict[str, list[Run]] = {}
     for name in RUNS:
         runs[name] = [run(name, seed, config, test_words) for seed in range(seeds)]
         print(*table({name: runs[name]})[2:], flush=True)
+    cooling: dict[str, list[Run]] = {}
+    for beta in TEMPERATURES:
+        cooling[f"{beta:g}"] = [cooled(beta, seed, config, test_words) for seed in range(seeds)]
+        print(*table({f"NLL, beta = {beta:g}": cooling[f"{beta:g}"]})[2:], flush=True)
     times = ranking_time()
+    made_by = f"python -m benchmarks.losses, {date.today()}, {config}, seeds 0 to {seeds - 1}"
+    records = {"made by": made_by, "losses": plain(runs), "temperature": plain(cooling)}
     lines = [
         "# Every loss on the real task",
         "",
@@ -176,6 +208,10 @@ def report(config: TrainConfig, seeds: int, test_words: int) -> str:
         "",
         *table(runs),
         "",
+        "NLL at other inverse temperatures, with 1,000 of the words (inf: the perceptron):",
+        "",
+        *table(cooling),
+        "",
         "Losses of one or two energies are trained at beta = inf, "
         "those of the log-partition at beta = 1; level and",
         "gap are free energies at that beta. Margin, limit and weight are 1, nothing was tuned.",
@@ -185,7 +221,7 @@ def report(config: TrainConfig, seeds: int, test_words: int) -> str:
         + ", ".join(f"{seconds:.2f} s at {beta}" for beta, seconds in times.items())
         + ".",
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n", json.dumps(records) + "\n"
 
 
 def main() -> None:
@@ -206,11 +242,11 @@ def main() -> None:
         "--test-words", type=int, default=200, help="for each length (default: %(default)s)"
     )
     options = parser.parse_args()
-    text = report(
-        TrainConfig(words=options.words, epochs=options.epochs), options.seeds, options.test_words
-    )
+    config = TrainConfig(words=options.words, epochs=options.epochs, font_size=20)
+    text, records = report(config, options.seeds, options.test_words)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "losses.md").write_text(text, encoding="utf-8")
+    (RESULTS / "losses.json").write_text(records, encoding="utf-8")
     print(text)
 
 

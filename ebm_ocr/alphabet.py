@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import string
-from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -78,10 +77,10 @@ def indices_to_str(indices: Sequence[int] | Tensor) -> str:
     classes = as_integers("classes", indices)
     if classes.dim() != 1:
         raise ValueError(f"expected (L,) integer classes, got shape {tuple(classes.shape)}")
-    if not len(classes):
-        return ""
     found = classes.tolist()
-    if min(found) < 0 or max(found) >= ALPHABET_SIZE:
+    if found and (min(found) < 0 or max(found) >= ALPHABET_SIZE):
         raise ValueError(f"expected classes 0..{ALPHABET_SIZE - 1}, got {min(found)}..{max(found)}")
-    segments = (list(run) for is_gap, run in groupby(found, lambda c: c == BETWEEN) if not is_gap)
-    return "".join(LETTERS[Counter(segment).most_common(1)[0][0]] for segment in segments)
+    runs = groupby(found, key=BETWEEN.__ne__)
+    segments = [list(run) for is_letters, run in runs if is_letters]
+    votes = [max(dict.fromkeys(segment), key=segment.count) for segment in segments]
+    return "".join(LETTERS[letter] for letter in votes)

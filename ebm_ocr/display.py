@@ -52,6 +52,39 @@ def show_source(*functions: Callable | type) -> None:
     display(Code("\n\n".join(sources).rstrip(), language="python"))
 
 
+def edited(function: Callable, line: str, instead: str) -> Callable:
+    """The function that a change of its source makes, to see what a mistake does.
+
+    >>> halve = edited(without_docstrings, "return code.decode()", "return code.decode()[:4]")
+    >>> halve("pass  # on")
+    'pass'
+
+    Args:
+        function: written in Python, at the top level of its module.
+        line: a piece of its source that stands there once.
+        instead: what takes its place.
+
+    Raises:
+        TypeError: a function that has no source.
+        ValueError: a piece that does not stand there once.
+    """
+    try:
+        source = textwrap.dedent(inspect.getsource(function))
+    except (OSError, TypeError):
+        raise TypeError(f"expected a function with a source, got {function!r:.80}") from None
+    if source.count(line) != 1:
+        found = source.count(line)
+        raise ValueError(f"expected {line!r} once in {function.__name__}, found it {found} times")
+    names = dict(vars(inspect.getmodule(function)))
+    exec(
+        compile(
+            "from __future__ import annotations\n" + source.replace(line, instead), "edited", "exec"
+        ),
+        names,
+    )
+    return names[function.__name__]
+
+
 def without_docstrings(source: str) -> str:
     """Python source, moved to the left margin, without the docstrings of what it defines.
 

@@ -10,9 +10,12 @@ import torch
 import torch.fx
 from torch import Tensor, nn
 
-from .alphabet import ALPHABET_SIZE
+from .alphabet import ALPHABET_SIZE, BETWEEN
 from .validation import FLOATS, can_look_at, check_floats, whole_number
-from .windows import HEIGHT, WINDOW
+from .windows import HEIGHT, STRIDE, WINDOW
+
+COLUMN = 6
+"""Pixels that the first layer sees at a time, across; a window is made of such columns."""
 
 
 def check_images(images: Tensor) -> Tensor:
@@ -47,27 +50,38 @@ class SimpleNet(nn.Module):
     """Energies of every window and class.
 
     Input (B, 1, 32, W) in [0, 1], output (B, L, 27) with ``L = count_windows(W)``; lower is better.
-    No layer pads sideways, so window ``l`` depends on the pixels ``2 l .. 2 l + 17`` and on nothing
-    else: what lies beside a word never changes how it is read.
+    No layer pads, so window ``l`` depends on the pixels ``2 l .. 2 l + 17`` and on nothing else:
+    what lies beside a word never changes how it is read.
+
+    Weights start as He et al. 2015 have it (equation 10), biases at 0, but that of the separator at
+    -1: most windows of a word show no letter in their middle.
 
     Args:
-        channels: width of the first layer; the others follow from it.
+        channels: kinds of strokes that the first layer tells apart; the second has twice as many.
+
+    Raises:
+        TypeError, ValueError: channels that are no whole number, or below 1.
     """
 
-    def __init__(self, channels: int = 16) -> None:
+    def __init__(self, channels: int = 48) -> None:
         super().__init__()
         channels = whole_number("channels", channels, 1)
-        self.layers = nn.Sequential(  # comments: what is left of a window, high x wide
-            nn.Conv2d(1, channels, kernel_size=4, stride=2, padding=(1, 0)),  # 16 x 8
+        columns = (WINDOW - COLUMN) // STRIDE + 1
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, channels, (HEIGHT, COLUMN), stride=(1, STRIDE)),  # strokes in a column
             nn.ReLU(),
-            nn.Conv2d(
-                channels, 2 * channels, kernel_size=4, stride=(2, 1), padding=(1, 0)
-            ),  # 8 x 5
+            nn.Conv2d(channels, 2 * channels, (1, columns)),  # the seven columns of a window
             nn.ReLU(),
-            nn.Conv2d(2 * channels, 6 * channels, kernel_size=(HEIGHT // 4, 5)),  # 1 x 1
-            nn.ReLU(),
-            nn.Conv2d(6 * channels, ALPHABET_SIZE, kernel_size=1),
+            nn.Conv2d(2 * channels, ALPHABET_SIZE, 1),
         )
+        *weights, last = self.parameters()
+        for weight in weights:
+            if weight.dim() > 1:
+                nn.init.kaiming_normal_(weight, nonlinearity="relu")
+            else:
+                nn.init.zeros_(weight)
+        with torch.no_grad():
+            last.zero_()[BETWEEN] = -1.0  # the last layer's bias
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 1, 32, W) images to (B, L, 27) energies. Errors: see :func:`check_images`."""

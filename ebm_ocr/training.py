@@ -21,13 +21,13 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from .alignment import Separators, free_energy, viterbi
-from .alphabet import indices_to_str
+from .alphabet import BETWEEN, LETTERS
 from .decoding import greedy_decode
 from .losses import Answers, normalise
 from .network import SimpleNet, in_mode, lowest_class, to_model
 from .paths import build_ce_matrix, path_cross_entropy
 from .validation import as_beta, real_number, truth, whole_number, widen
-from .words import Batch, SimpleWordsDataset, collate_fn
+from .words import NOISE, AugmentedWords, Batch, SimpleWordsDataset, as_sizes, collate_fn
 
 
 @dataclass(frozen=True)
@@ -47,19 +47,32 @@ class TrainConfig:
     words: int = 2500
     min_length: int = 2
     max_length: int = 5
+    doubled: float = 0.2
+    """Share of the words with a doubled letter for certain; by chance it is one pair in 26."""
+    font_size: int | tuple[int, int] = (16, 24)
+    """In pixels; of a pair, each word's is drawn evenly from these and all sizes between."""
     jitter: bool = True
+    specks: float = 0.02
+    """Share of the pixels set to ink, others in every pass: what is learned must not hang on a
+    few of them."""
     noise: bool = False
-    epochs: int = 20
+    """Specks as in words with noise, 0.1, in place of ``specks``."""
+    epochs: int = 8
     batch_size: int = 32
-    learning_rate: float = 4e-3
+    learning_rate: float = 2e-2
     """Peak of the one-cycle schedule (Smith & Topin 2018); it ends at nearly 0."""
-    channels: int = 16
+    channels: int = 48
 
     def __post_init__(self) -> None:
         checks: dict[str, Callable[[str, Any], object]]
         checks = {"int": partial(whole_number, least=1), "bool": truth, "float": real_number}
         for field in fields(self):
-            value = checks[str(field.type)](field.name, getattr(self, field.name))
+            value = getattr(self, field.name)
+            if field.name == "font_size":
+                sizes = as_sizes(value)
+                value = (sizes[0], sizes[-1]) if isinstance(value, tuple | list) else sizes[0]
+            else:
+                value = checks[str(field.type)](field.name, value)
             object.__setattr__(self, field.name, value)  # frozen, and numpy's numbers become plain
 
 
@@ -279,7 +292,7 @@ def prepare(seed: int, config: TrainConfig) -> Setup:
     warns if the schedule is left out.
 
     A training that is to go on later as if unbroken has five states, all plain data for
-    ``torch.save``: the ``state_dict()`` of model, optimizer and schedule, the order of the words in
+    ``torch.save``: the ``state_dict()`` of model, optimizer and schedule, what is left to chance in
     ``loader.generator.get_state()``, and ``history._asdict()``. Set them in a new ``prepare`` of
     the same seed and config.
     """
@@ -290,16 +303,18 @@ def prepare(seed: int, config: TrainConfig) -> Setup:
     words = SimpleWordsDataset(
         config.max_length,
         config.words,
-        config.jitter,
-        config.noise,
         min_length=config.min_length,
+        doubled=config.doubled,
         seed=seed,
+        font_size=config.font_size,
     )
-    order = torch.Generator().manual_seed(seed)
+    chance = torch.Generator().manual_seed(seed)  # of order, shifts and noise
+    specks = NOISE if config.noise else config.specks
+    augmented = AugmentedWords(words, config.jitter, specks, chance)
     loader = DataLoader(
-        words, config.batch_size, shuffle=True, collate_fn=collate_fn, generator=order
+        augmented, config.batch_size, shuffle=True, collate_fn=collate_fn, generator=chance
     )
-    optimizer = Adam(model.parameters(), config.learning_rate)
+    optimizer = Adam(model.parameters(), config.learning_rate, fused=True)
     schedule = OneCycleLR(
         optimizer, config.learning_rate, epochs=config.epochs, steps_per_epoch=len(loader)
     )
@@ -375,7 +390,8 @@ def _progress(passes: range) -> Iterator[tqdm]:
     quiet = sys.stderr is None or getattr(sys.stderr, "closed", False)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Seems like `optimizer.step")
-        yield tqdm(passes, desc="training", unit="pass", mininterval=5, disable=quiet)
+        silence = {"disable": True} if quiet else {}  # else TQDM_DISABLE decides
+        yield tqdm(passes, desc="training", unit="pass", mininterval=5, **silence)
 
 
 @contextmanager
@@ -485,6 +501,6 @@ def _read_right(energies: Tensor, batch: Batch) -> Tensor:
 
 
 def _texts(batch: Batch) -> list[str]:
-    """The words of a batch."""
-    lengths = batch.target_lengths.tolist()
-    return [indices_to_str(target[:length]) for target, length in zip(batch.targets, lengths)]
+    """The words of a batch: its targets without separators."""
+    rows = zip(batch.targets.tolist(), batch.target_lengths.tolist())
+    return ["".join(LETTERS[c] for c in row[:length] if c != BETWEEN) for row, length in rows]

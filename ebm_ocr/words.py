@@ -16,7 +16,6 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn.functional import pad
 from torch.utils.data import Dataset, get_worker_info
-from torchvision.transforms.v2 import functional as transforms
 
 from .alphabet import LETTERS, check_word, spell
 from .validation import check_floats, real_number, truth, whole_number
@@ -273,7 +272,7 @@ class SimpleWordsDataset(Dataset[Sample]):
         image = Image.new("L", (length, HEIGHT))
         shift = rng.integers(min(MAX_SHIFT, length - ink.width) + 1) if jitter else 0
         image.paste(ink, (int(shift), 0))
-        pixels = transforms.to_dtype(transforms.pil_to_tensor(image)[0], torch.float32, scale=True)
+        pixels = torch.from_numpy(np.array(image)).float().mul_(1 / 255)
         if noise:
             pixels[torch.from_numpy(rng.random(pixels.shape) < NOISE)] = 1.0
         return pixels
@@ -286,6 +285,53 @@ class SimpleWordsDataset(Dataset[Sample]):
             place = rng.integers(1, len(letters))
             letters[place] = letters[place - 1]
         return "".join(LETTERS[letter] for letter in letters)
+
+
+class AugmentedWords(Dataset[Sample]):
+    """Words that are rendered once, and each time shown at another place, with other specks.
+
+    So a training that sees a word in every pass never sees the same image twice. Shifts are drawn
+    evenly from -7..7, and count as 0 below that: half of the words begin at the left edge, where
+    the first letter is seen by the fewest windows.
+
+    Args:
+        words: what is drawn, without disturbances of its own.
+        jitter: shift each word to the right (less where it would leave the image).
+        specks: the probability with which each pixel is set to ink.
+        generator: what shifts and specks are drawn from; its state is all that a training which
+            goes on later must keep.
+
+    Raises:
+        TypeError: ``jitter`` that is no bool, ``specks`` that are no number.
+        ValueError: words that are disturbed already; specks outside [0, 1].
+    """
+
+    def __init__(
+        self, words: SimpleWordsDataset, jitter: bool, specks: float, generator: torch.Generator
+    ) -> None:
+        self.jitter, self.specks = truth("jitter", jitter), real_number("specks", specks)
+        if not 0 <= self.specks <= 1:
+            raise ValueError(f"expected specks in [0, 1], got {specks}")
+        if words.jitter or words.noise:
+            raise ValueError("expected words without jitter and noise, they are added here")
+        self.samples = [words[index] for index in range(len(words))]
+        self.inked = [int(image.any(0).nonzero().max()) + 1 for image, _ in self.samples]
+        self.generator = generator
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        image, text = self.samples[index]
+        width = image.shape[1]
+        if self.jitter:
+            room = min(MAX_SHIFT, width - self.inked[index])
+            shift = int(torch.randint(-MAX_SHIFT, room + 1, (), generator=self.generator))
+            image = pad(image[:, : width - max(0, shift)], (max(0, shift), 0))
+        if self.specks:
+            specks = torch.rand(image.shape, generator=self.generator) < self.specks
+            image = image.masked_fill(specks, 1.0)
+        return image, text
 
 
 def as_sizes(font_size: int | tuple[int, int]) -> range:

@@ -14,7 +14,7 @@ from nbconvert import HTMLExporter
 from PIL import Image
 
 from ebm_ocr import SimpleNet, display, find_path, plot_pm, plot_reading
-from ebm_ocr.display import show, show_source, show_table, without_docstrings
+from ebm_ocr.display import edited, show, show_source, show_table, without_docstrings
 
 
 @pytest.fixture(autouse=True)
@@ -167,3 +167,23 @@ def test_what_cannot_be_shown_says_what_was_expected(outputs, call, error, messa
     with pytest.raises(error, match=message):
         call()
     assert not outputs
+
+
+def test_edited_runs_the_change_and_nothing_else():
+    wrong = edited(find_path, "dp[0, 0] = energies[0, 0]", "dp[0] = energies[0].cumsum(0)")
+    matrix = torch.tensor([[1.0, -9.0], [0.0, 0.0], [0.0, 0.0]])
+    assert wrong(matrix).dp[0].tolist() == [1.0, -8.0]
+    assert find_path(matrix).dp[0].tolist() == [1.0, math.inf]
+
+
+@pytest.mark.parametrize(
+    ("function", "line", "error", "message"),
+    [
+        (find_path, "no such line", ValueError, "once in find_path, found it 0 times"),
+        (find_path, "dp", ValueError, "found it"),
+        (len, "dp", TypeError, "a function with a source"),
+    ],
+)
+def test_edited_refuses_what_it_cannot_change(function, line, error, message):
+    with pytest.raises(error, match=message):
+        edited(function, line, "")

@@ -16,6 +16,7 @@ from ebm_ocr import (
     default_font,
     simple_collate_fn,
 )
+from ebm_ocr.words import AugmentedWords
 
 
 def ink_columns(image):
@@ -203,3 +204,59 @@ def test_default_font_comes_with_matplotlib():
         matplotlib.font_manager.FontProperties(fname=default_font()).get_name()
         == "DejaVu Sans Mono"
     )
+
+
+def test_sizes_are_drawn_from_a_range_and_one_size_draws_as_before():
+    sizes = SimpleWordsDataset(3, 60, font_size=(16, 18), seed=0)
+    words = [SimpleWordsDataset(3, font_size=size) for size in (16, 17, 18)]
+    seen = set()
+    for image, text in sizes:
+        same = [torch.equal(image, one.draw_text(text)) for one in words]
+        assert sum(same) == 1
+        seen.add(same.index(True))
+    assert seen == {0, 1, 2}
+    alike = [SimpleWordsDataset(3, 5, font_size=size, seed=0) for size in (20, (20, 20))]
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(*alike))
+
+
+@pytest.mark.parametrize("font_size", [(16,), (24, 16), (16, 20, 24), (0, 3), ("a", "b"), 1.5])
+def test_odd_sizes_are_refused(font_size):
+    with pytest.raises((ValueError, TypeError), match="font_size"):
+        SimpleWordsDataset(1, font_size=font_size)
+
+
+def test_a_dataset_of_several_sizes_has_no_one_font():
+    with pytest.raises(ValueError, match=r"one font_size, got 16\.\.18"):
+        _ = SimpleWordsDataset(1, font_size=(16, 18)).font
+
+
+def test_augmented_words_move_and_get_specks_but_stay_whole():
+    words = SimpleWordsDataset(4, 30, min_length=2, seed=0)
+    augmented = AugmentedWords(words, True, 0.0, torch.Generator().manual_seed(0))
+    shifts = []
+    for _ in range(10):
+        for index, (clean, text) in enumerate(words):
+            image, same = augmented[index]
+            assert same == text
+            assert image.shape == clean.shape
+            (shift,) = [s for s in range(8) if torch.equal(clean.roll(s, 1), image)]
+            shifts.append(shift)
+    assert set(shifts) == set(range(8))
+    assert 0.4 < shifts.count(0) / len(shifts) < 0.65
+    specked = AugmentedWords(words, False, 0.1, torch.Generator().manual_seed(0))
+    added = torch.stack([(specked[0][0] - words[0][0]).gt(0) for _ in range(50)])
+    background = words[0][0] == 0
+    assert added[:, background].double().mean().item() == pytest.approx(0.1, abs=0.01)
+    assert (specked[0][0] >= words[0][0]).all()
+
+
+def test_augmented_words_follow_their_generator_and_refuse_words_disturbed_already():
+    words = SimpleWordsDataset(3, 5, seed=0)
+    first, again = (
+        AugmentedWords(words, True, 0.1, torch.Generator().manual_seed(3)) for _ in "ab"
+    )
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(first, again))
+    with pytest.raises(ValueError, match="without jitter and noise"):
+        AugmentedWords(SimpleWordsDataset(3, jitter=True), True, 0.0, torch.Generator())
+    with pytest.raises(ValueError, match=r"specks in \[0, 1\]"):
+        AugmentedWords(words, True, 1.5, torch.Generator())
