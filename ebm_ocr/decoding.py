@@ -57,7 +57,7 @@ def greedy_decode(energies: Tensor, window_lengths: Tensor | None = None) -> lis
     inside = torch.arange(energies.shape[1]) < torch.tensor(lengths)[:, None]
     if ((lowest == math.inf).cpu() & inside).any():
         raise ValueError("expected a lowest class in each window, got one with nothing but inf")
-    return [indices_to_str(row[:length]) for row, length in zip(classes.tolist(), lengths)]
+    return [indices_to_str(row[:length]) for row, length in zip(classes.cpu(), lengths)]
 
 
 def best_word(

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
-from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from .alignment import Separators, free_energy, viterbi
@@ -27,7 +26,7 @@ from .losses import Answers, normalise
 from .network import SimpleNet, in_mode, lowest_class, to_model
 from .paths import build_ce_matrix, path_cross_entropy
 from .validation import as_beta, real_number, truth, whole_number, widen
-from .words import NOISE, AugmentedWords, Batch, SimpleWordsDataset, as_sizes, collate_fn
+from .words import NOISE, AugmentedBatches, Batch, SimpleWordsDataset, as_sizes
 
 
 @dataclass(frozen=True)
@@ -52,12 +51,12 @@ class TrainConfig:
     font_size: int | tuple[int, int] = (16, 24)
     """In pixels; of a pair, each word's is drawn evenly from these and all sizes between."""
     jitter: bool = True
-    specks: float = 0.02
-    """Share of the pixels set to ink, others in every pass: what is learned must not hang on a
-    few of them."""
     noise: bool = False
-    """Specks as in words with noise, 0.1, in place of ``specks``."""
-    epochs: int = 8
+    """Words with noise, drawn anew in each pass."""
+    dropout: float = 0.1
+    """Share of the pixels set to background, others in each pass: what is learned must not hang on
+    a few of them."""
+    epochs: int = 10
     batch_size: int = 32
     learning_rate: float = 2e-2
     """Peak of the one-cycle schedule (Smith & Topin 2018); it ends at nearly 0."""
@@ -101,7 +100,7 @@ class Setup(NamedTuple):
     """What a training starts from, see :func:`prepare`."""
 
     model: SimpleNet
-    loader: DataLoader
+    loader: AugmentedBatches
     optimizer: Adam
     schedule: OneCycleLR
 
@@ -309,10 +308,9 @@ def prepare(seed: int, config: TrainConfig) -> Setup:
         font_size=config.font_size,
     )
     chance = torch.Generator().manual_seed(seed)  # of order, shifts and noise
-    specks = NOISE if config.noise else config.specks
-    augmented = AugmentedWords(words, config.jitter, specks, chance)
-    loader = DataLoader(
-        augmented, config.batch_size, shuffle=True, collate_fn=collate_fn, generator=chance
+    specks = NOISE if config.noise else 0.0
+    loader = AugmentedBatches(
+        words, config.batch_size, config.jitter, config.dropout, specks, chance
     )
     optimizer = Adam(model.parameters(), config.learning_rate, fused=True)
     schedule = OneCycleLR(

@@ -141,7 +141,7 @@ def as_integers(name: str, values: Any) -> Tensor:
             found = torch.as_tensor(values if listed else np.ascontiguousarray(values))
         except (TypeError, ValueError, RuntimeError):
             odd, found = True, torch.empty(0)
-        if odd or (isinstance(values, list | tuple) and any(isinstance(v, bool) for v in values)):
+        if odd or (isinstance(values, list | tuple) and bool in map(type, values)):
             raise TypeError(f"expected integer {name}, got {values!r}")
         values = found if found.numel() else found.long()  # an empty list is of floats
     if values.dtype is torch.int64:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from io import BytesIO
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -287,51 +288,89 @@ class SimpleWordsDataset(Dataset[Sample]):
         return "".join(LETTERS[letter] for letter in letters)
 
 
-class AugmentedWords(Dataset[Sample]):
-    """Words that are rendered once, and each time shown at another place, with other specks.
+class AugmentedBatches:
+    """Words in batches of one length, rendered once and shown another way in each pass.
 
-    So a training that sees a word in every pass never sees the same image twice. Shifts are drawn
-    evenly from -7..7, and count as 0 below that: half of the words begin at the left edge, where
-    the first letter is seen by the fewest windows.
+    A pass shows each word once, in an order, at places and with disturbances of its own, so that a
+    training never sees the same image twice. Shifts are drawn evenly from -7..7, and count as 0
+    below that: half of the words begin at the left edge, where the first letter is seen by the
+    fewest windows.
 
     Args:
         words: what is drawn, without disturbances of its own.
+        batch_size: words in a batch; the last one of each length may hold fewer.
         jitter: shift each word to the right (less where it would leave the image).
-        specks: the probability with which each pixel is set to ink.
-        generator: what shifts and specks are drawn from; its state is all that a training which
-            goes on later must keep.
+        dropout: the probability with which each pixel is set to background.
+        specks: the probability with which each pixel is set to ink after that.
+        generator: what all this is drawn from; its state is what a training that goes on later
+            must keep.
 
     Raises:
-        TypeError: ``jitter`` that is no bool, ``specks`` that are no number.
-        ValueError: words that are disturbed already; specks outside [0, 1].
+        TypeError: a batch size that is not whole, ``jitter`` that is no bool, probabilities that
+            are no numbers.
+        ValueError: words that are disturbed already; numbers out of range.
     """
 
     def __init__(
-        self, words: SimpleWordsDataset, jitter: bool, specks: float, generator: torch.Generator
+        self,
+        words: SimpleWordsDataset,
+        batch_size: int,
+        jitter: bool,
+        dropout: float,
+        specks: float,
+        generator: torch.Generator,
     ) -> None:
-        self.jitter, self.specks = truth("jitter", jitter), real_number("specks", specks)
-        if not 0 <= self.specks <= 1:
-            raise ValueError(f"expected specks in [0, 1], got {specks}")
+        self.batch_size = whole_number("batch_size", batch_size, 1)
+        self.jitter = truth("jitter", jitter)
+        self.dropout, self.specks = real_number("dropout", dropout), real_number("specks", specks)
+        for name, chance in (("dropout", self.dropout), ("specks", self.specks)):
+            if not 0 <= chance <= 1:
+                raise ValueError(f"expected {name} in [0, 1], got {chance}")
         if words.jitter or words.noise:
             raise ValueError("expected words without jitter and noise, they are added here")
-        self.samples = [words[index] for index in range(len(words))]
-        self.inked = [int(image.any(0).nonzero().max()) + 1 for image, _ in self.samples]
+        samples = sorted((words[index] for index in range(len(words))), key=_width)
+        self.groups = [collate_fn(group) for _, group in groupby(samples, key=_width)]
         self.generator = generator
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return sum(-(-len(group.images) // self.batch_size) for group in self.groups)
 
-    def __getitem__(self, index: int) -> Sample:
-        image, text = self.samples[index]
-        width = image.shape[1]
+    def __iter__(self) -> Iterator[Batch]:
+        chunks = [
+            (group, rows)
+            for group in self.groups
+            for rows in self._order(len(group.images)).split(self.batch_size)
+        ]
+        for chunk in self._order(len(chunks)).tolist():
+            group, rows = chunks[chunk]
+            images, *rest = (part[rows] for part in group)
+            yield Batch(self._disturb(images), *rest)
+
+    def _order(self, count: int) -> Tensor:
+        """The numbers below count, shuffled."""
+        return torch.randperm(count, generator=self.generator)
+
+    def _disturb(self, images: Tensor) -> Tensor:
+        """(B, 1, 32, W) clean words to disturbed ones."""
         if self.jitter:
-            room = min(MAX_SHIFT, width - self.inked[index])
-            shift = int(torch.randint(-MAX_SHIFT, room + 1, (), generator=self.generator))
-            image = pad(image[:, : width - max(0, shift)], (max(0, shift), 0))
-        if self.specks:
-            specks = torch.rand(image.shape, generator=self.generator) < self.specks
-            image = image.masked_fill(specks, 1.0)
-        return image, text
+            columns = torch.arange(images.shape[3])
+            inked = (images.amax((1, 2)) > 0) * (columns + 1)  # the last one is the right edge
+            room = (len(columns) - inked.amax(1)).clamp(max=MAX_SHIFT)
+            chance = torch.rand(len(images), generator=self.generator)
+            shifts = (chance * (MAX_SHIFT + 1 + room) - MAX_SHIFT).floor().clamp(min=0).long()
+            sources = columns - shifts[:, None]
+            moved = images.gather(3, sources.clamp(min=0)[:, None, None].expand_as(images))
+            images = moved * (sources >= 0)[:, None, None]
+        for chance, value in ((self.dropout, 0.0), (self.specks, 1.0)):
+            if chance:
+                hit = torch.rand(images.shape, generator=self.generator) < chance
+                images = images.masked_fill(hit, value)
+        return images
+
+
+def _width(sample: Sample) -> int:
+    """Of a sample's image, in pixels."""
+    return sample[0].shape[1]
 
 
 def as_sizes(font_size: int | tuple[int, int]) -> range:

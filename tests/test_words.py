@@ -14,9 +14,10 @@ from ebm_ocr import (
     collate_fn,
     count_windows,
     default_font,
+    indices_to_str,
     simple_collate_fn,
 )
-from ebm_ocr.words import AugmentedWords
+from ebm_ocr.words import AugmentedBatches
 
 
 def ink_columns(image):
@@ -230,33 +231,51 @@ def test_a_dataset_of_several_sizes_has_no_one_font():
         _ = SimpleWordsDataset(1, font_size=(16, 18)).font
 
 
-def test_augmented_words_move_and_get_specks_but_stay_whole():
+def batches_of(words, jitter=True, dropout=0.0, specks=0.0, seed=0):
+    chance = torch.Generator().manual_seed(seed)
+    return AugmentedBatches(words, 8, jitter, dropout, specks, chance)
+
+
+def test_augmented_batches_move_words_but_keep_them_whole():
     words = SimpleWordsDataset(4, 30, min_length=2, seed=0)
-    augmented = AugmentedWords(words, True, 0.0, torch.Generator().manual_seed(0))
-    shifts = []
+    clean = {text: image for image, text in words}
+    batches, shifts = batches_of(words), []
     for _ in range(10):
-        for index, (clean, text) in enumerate(words):
-            image, same = augmented[index]
-            assert same == text
-            assert image.shape == clean.shape
-            (shift,) = [s for s in range(8) if torch.equal(clean.roll(s, 1), image)]
-            shifts.append(shift)
+        seen = []
+        for batch in batches:
+            expected = collate_fn([(clean[text], text) for text in texts_of(batch)])
+            assert all(torch.equal(a, b) for a, b in zip(batch[1:], expected[1:]))
+            for (image,), text in zip(batch.images, texts_of(batch)):
+                seen.append(text)
+                (shift,) = [s for s in range(8) if torch.equal(clean[text].roll(s, 1), image)]
+                shifts.append(shift)
+        assert sorted(seen) == sorted(clean)
+    assert len(list(batches)) == len(batches)
     assert set(shifts) == set(range(8))
     assert 0.4 < shifts.count(0) / len(shifts) < 0.65
-    specked = AugmentedWords(words, False, 0.1, torch.Generator().manual_seed(0))
-    added = torch.stack([(specked[0][0] - words[0][0]).gt(0) for _ in range(50)])
-    background = words[0][0] == 0
-    assert added[:, background].double().mean().item() == pytest.approx(0.1, abs=0.01)
-    assert (specked[0][0] >= words[0][0]).all()
 
 
-def test_augmented_words_follow_their_generator_and_refuse_words_disturbed_already():
-    words = SimpleWordsDataset(3, 5, seed=0)
-    first, again = (
-        AugmentedWords(words, True, 0.1, torch.Generator().manual_seed(3)) for _ in "ab"
-    )
-    assert all(torch.equal(a[0], b[0]) for a, b in zip(first, again))
+def texts_of(batch):
+    return [indices_to_str(row[:n]) for row, n in zip(batch.targets, batch.target_lengths)]
+
+
+def test_augmented_batches_drop_ink_and_add_specks():
+    words = SimpleWordsDataset(4, 1, seed=0)
+    clean = words[0][0]
+    ink, background = clean == 1, clean == 0
+    for options, share in (({"dropout": 0.1}, (0.1, 0.0)), ({"specks": 0.2}, (0.0, 0.2))):
+        batches = batches_of(words, jitter=False, **options)
+        images = torch.stack([next(iter(batches)).images[0, 0] for _ in range(100)])
+        lost = 1 - images[:, ink].mean().item()
+        assert (lost, images[:, background].mean().item()) == pytest.approx(share, abs=0.02)
+
+
+def test_augmented_batches_follow_their_generator_and_refuse_words_disturbed_already():
+    words = SimpleWordsDataset(3, 20, seed=0)
+    first, again, other = (list(batches_of(words, specks=0.1, seed=seed)) for seed in (3, 3, 4))
+    assert all(torch.equal(a.images, b.images) for a, b in zip(first, again))
+    assert not all(torch.equal(a.images, b.images) for a, b in zip(first, other))
     with pytest.raises(ValueError, match="without jitter and noise"):
-        AugmentedWords(SimpleWordsDataset(3, jitter=True), True, 0.0, torch.Generator())
+        batches_of(SimpleWordsDataset(3, jitter=True))
     with pytest.raises(ValueError, match=r"specks in \[0, 1\]"):
-        AugmentedWords(words, True, 1.5, torch.Generator())
+        batches_of(words, specks=1.5)
