@@ -173,6 +173,8 @@ class PathEnergyLoss(nn.Module):
     ) -> Tensor:
         """() or, unreduced, (B,)."""
         check_energies(energies)
+        # what overflows later is not impossible, and its mean need not overflow
+        wide = self.zero_infinity or self.reduction != "none"
         values = free_energy(
             energies,
             targets,
@@ -182,9 +184,9 @@ class PathEnergyLoss(nn.Module):
             self.separators,
             self.separator,
             infeasible="inf" if self.zero_infinity else "raise",
-            dtype=torch.float64 if self.zero_infinity and energies.device.type != "mps" else None,
+            dtype=torch.float64 if wide and energies.device.type != "mps" else None,
         )
-        if self.zero_infinity:  # looked at while wide: what overflows later is not impossible
+        if self.zero_infinity:
             values = values.where(values < math.inf, 0)
         if self.reduction != "none":
             values = values.mean() if self.reduction == "mean" else values.sum()

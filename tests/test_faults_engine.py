@@ -851,6 +851,34 @@ def test_second_derivatives_of_float32_are_those_of_float64():
     torch.testing.assert_close(found[0], found[1].float(), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.fault("a mean overflows where none of its numbers does", "attack")
+@in_both
+@pytest.mark.parametrize("zero_infinity", [False, True])
+def test_a_mean_is_taken_wide(separators, zero_infinity):
+    energies = torch.full((4, 3, 4), 1e38).requires_grad_()
+    module = PathEnergyLoss(separators=separators, zero_infinity=zero_infinity)
+    value = module(energies, torch.tensor([[0, 3]]).expand(4, -1))
+    value.backward()
+    assert value.item() == pytest.approx(3e38)
+    assert energies.grad.sum() == 3
+
+
+@pytest.mark.fault("a gradient that overflows makes NaN of slopes of 0", "attack")
+@in_both
+@pytest.mark.parametrize("beta", [1.0, math.inf])
+def test_gradients_beyond_float32_are_no_nan(separators, beta):
+    options = {"beta": beta, "separators": separators, "dtype": torch.float64}
+    leaf = torch.full((1, 3, 4), 2e38, requires_grad=True)
+
+    def function(energies):
+        return free_energy(energies, torch.tensor([[0, 3]]), **options)
+
+    (slopes,) = torch.autograd.grad(function(leaf).square().sum(), leaf)
+    assert slopes[0, :, 1:3].eq(0).all()
+    assert slopes.sum() == math.inf
+    assert jvp(function, (leaf.detach(),), (leaf.detach(),))[1].item() == pytest.approx(6e38)
+
+
 @pytest.mark.fault("one class", "attack")
 def test_one_class():
     for beta in (1.0, math.inf):

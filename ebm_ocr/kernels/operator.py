@@ -287,7 +287,8 @@ def operation(name: str, run: Callable, slopes: Callable, fake: Callable) -> Cal
         if grad is None:
             return None, *nothing
         part = gradient(ctx, saved)
-        return grad.to(part.dtype)[:, None, None] * part, *nothing
+        # multiplied wide: what overflows in a narrow type makes NaN of a slope of 0
+        return (grad[:, None, None] * part).to(part.dtype), *nothing
 
     class Differentiable(Function):
         @staticmethod
@@ -311,7 +312,7 @@ def operation(name: str, run: Callable, slopes: Callable, fake: Callable) -> Cal
                 return None, *rest
             part = gradient(ctx, _primals(ctx))
             moved = tangent.where(part != 0, 0)  # padding may move to NaN
-            return (part * moved).sum((1, 2)).to(ctx.dtype), *rest
+            return widen(part * moved).sum((1, 2)).to(ctx.dtype), *rest
 
         @staticmethod
         def vmap(info: Any, in_dims: tuple, *inputs: Any) -> tuple:
