@@ -136,9 +136,9 @@ def as_integers(name: str, values: Any) -> Tensor:
     """An int64 tensor from integers of any kind and in any container that has an order."""
     if not isinstance(values, Tensor):
         odd = isinstance(values, str | bytes | Mapping | Set) or values is None
-        try:  # numpy goes by place where a Series would go by label
+        try:  # numpy goes by place where a Series would go by label; a copy, for derivatives later
             listed = isinstance(values, list | tuple)
-            found = torch.as_tensor(values if listed else np.ascontiguousarray(values))
+            found = torch.as_tensor(values if listed else np.array(values, order="C"))
         except (TypeError, ValueError, RuntimeError):
             odd, found = True, torch.empty(0)
         if odd or (isinstance(values, list | tuple) and any(isinstance(v, bool) for v in values)):

@@ -879,6 +879,21 @@ def test_gradients_beyond_float32_are_no_nan(separators, beta):
     assert jvp(function, (leaf.detach(),), (leaf.detach(),))[1].item() == pytest.approx(6e38)
 
 
+@pytest.mark.fault("numpy arrays that are changed before the derivative is taken", "attack")
+def test_numpy_arguments_are_copied():
+    cells, indices, lengths = np.array([[0, 0], [1, 0], [2, 1]]), np.array([0, 0, 1]), [9, 7]
+    kept, leaf = np.array(lengths), draw().requires_grad_()
+    matrix = torch.randn(3, 2, requires_grad=True)
+    values = [path_cross_entropy(matrix, cells), path_energy(matrix, indices)]
+    values.append(path_cross_entropy(matrix[None], indices[None]).sum())
+    shares = posterior(leaf, TARGETS, kept).square().sum()
+    cells[1, 1] = indices[1] = kept[0] = 1
+    for value in values:
+        assert torch.autograd.grad(value, matrix)[0].tolist() == [[1, 0], [1, 0], [0, 1]]
+    expected = posterior(leaf, TARGETS, lengths).square().sum()
+    assert torch.autograd.grad(shares, leaf)[0].equal(torch.autograd.grad(expected, leaf)[0])
+
+
 @pytest.mark.fault("one class", "attack")
 def test_one_class():
     for beta in (1.0, math.inf):
