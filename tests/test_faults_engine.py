@@ -6,9 +6,11 @@ public functions, both topologies, the dtypes, levels and sizes that a dtype hol
 which torch looks at a function.
 """
 
+import copy
 import itertools
 import math
 import os
+import pickle
 import subprocess
 import sys
 import types
@@ -892,6 +894,34 @@ def test_numpy_arguments_are_copied():
         assert torch.autograd.grad(value, matrix)[0].tolist() == [[1, 0], [1, 0], [0, 1]]
     expected = posterior(leaf, TARGETS, lengths).square().sum()
     assert torch.autograd.grad(shares, leaf)[0].equal(torch.autograd.grad(expected, leaf)[0])
+
+
+@pytest.mark.fault("a copy of an alignment is taken for a changed one", "attack")
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda found: pickle.loads(pickle.dumps(found))]
+)
+def test_spans_of_copies(copied):
+    energies = torch.zeros(2, 9, 4).copy_(draw())  # changed in place, but before
+    alignment = viterbi(energies, TARGETS, *LENGTHS)
+    again = copied(alignment)
+    assert spans(again) == spans(alignment)
+    again.energies[0, 0, 0] += 1
+    for changed in (again, copied(again)):
+        with pytest.raises(ValueError, match="changed in place since"):
+            spans(changed)
+
+
+@pytest.mark.fault("an alignment of a compiled function is taken for a changed one", "attack")
+def test_spans_of_a_compiled_alignment():
+    found = torch.compile(lambda e: viterbi(e, TARGETS), backend="aot_eager")(draw())
+    assert spans(found) == spans(viterbi(draw(), TARGETS))
+
+
+@pytest.mark.fault("a wildcard's energy that is a tensor, in spans", "attack")
+@pytest.mark.parametrize("kind", [torch.tensor, np.float32])
+def test_the_energy_of_a_span_is_a_float(kind):
+    target = torch.tensor([[-1, 3]])
+    assert type(spans(viterbi(draw()[:1], target, wildcard=kind(2.0)))[0][0].energy) is float
 
 
 @pytest.mark.fault("one class", "attack")
