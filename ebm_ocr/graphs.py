@@ -223,6 +223,7 @@ def viterbi_score(graph: Graph) -> Tensor:
     arcs = _best_arcs(graph)
     weights = widen(graph.weights)
     energy = weights.new_full((), math.inf) if arcs is None else weights[arcs].sum()
+    energy = energy.where(energy < math.inf, math.inf)  # with gradient zero
     return narrow(energy, like=graph.weights)
 
 

@@ -26,6 +26,7 @@ from torch.utils.checkpoint import checkpoint
 
 import ebm_ocr
 from ebm_ocr import (
+    Graph,
     PathEnergyLoss,
     best_word,
     build_ce_matrix,
@@ -35,6 +36,7 @@ from ebm_ocr import (
     find_free_energy,
     find_path,
     forward_loss,
+    forward_score,
     free_energy,
     greedy_decode,
     indices_to_str,
@@ -48,6 +50,7 @@ from ebm_ocr import (
     spans,
     spell,
     viterbi,
+    viterbi_score,
     word_energy,
     word_probability,
 )
@@ -922,6 +925,19 @@ def test_spans_of_a_compiled_alignment():
 def test_the_energy_of_a_span_is_a_float(kind):
     target = torch.tensor([[-1, 3]])
     assert type(spans(viterbi(draw()[:1], target, wildcard=kind(2.0)))[0][0].energy) is float
+
+
+@pytest.mark.fault("gradients of 1 where every path costs inf", "attack")
+def test_what_cannot_be_has_no_gradient_of_one_matrix():
+    matrix = torch.tensor([[0.0, 1.0], [math.inf, math.inf], [0.0, 1.0]], requires_grad=True)
+    for function in (find_path, find_free_energy):
+        found = function(matrix)
+        assert found.free_energy == math.inf
+        assert not torch.autograd.grad(found.free_energy, matrix)[0].any()
+    graph = Graph(2, [0], [1], [0], [1], [0], torch.tensor([math.inf], requires_grad=True))
+    for score in (viterbi_score, forward_score):
+        assert score(graph) == math.inf
+        assert not torch.autograd.grad(score(graph), graph.weights)[0].any()
 
 
 @pytest.mark.fault("one class", "attack")
