@@ -40,6 +40,7 @@ from ebm_ocr import (
     free_energy,
     greedy_decode,
     indices_to_str,
+    intersect,
     most_offending,
     n_best,
     normalise,
@@ -938,6 +939,20 @@ def test_what_cannot_be_has_no_gradient_of_one_matrix():
     for score in (viterbi_score, forward_score):
         assert score(graph) == math.inf
         assert not torch.autograd.grad(score(graph), graph.weights)[0].any()
+
+
+@pytest.mark.fault("nodes that are tensors are told apart though equal", "attack")
+def test_nodes_are_whole_numbers():
+    ends, weights = (torch.tensor([0]), torch.tensor([1])), torch.ones(1)
+    with pytest.raises(TypeError, match="expected nodes and labels as whole numbers, got tensor"):
+        viterbi_score(Graph(2, [0], [1], *ends, [3], weights))
+    assert viterbi_score(Graph(2, [0], [1], *(e.numpy() for e in ends), [3], weights)) == 1
+
+
+@pytest.mark.fault("sums of half precision in an intersection", "attack")
+def test_energies_of_an_intersection_are_added_wider():
+    half = Graph(2, [0], [1], [0], [1], [0], torch.tensor([6e4], dtype=torch.float16))
+    assert viterbi_score(intersect(half, half)) == 2 * half.weights.double()
 
 
 @pytest.mark.fault("one class", "attack")
