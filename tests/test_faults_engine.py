@@ -26,6 +26,7 @@ from torch.utils.checkpoint import checkpoint
 
 import ebm_ocr
 from ebm_ocr import (
+    Answers,
     Graph,
     PathEnergyLoss,
     best_word,
@@ -39,6 +40,7 @@ from ebm_ocr import (
     forward_score,
     free_energy,
     greedy_decode,
+    hinge_loss,
     indices_to_str,
     intersect,
     most_offending,
@@ -953,6 +955,29 @@ def test_nodes_are_whole_numbers():
 def test_energies_of_an_intersection_are_added_wider():
     half = Graph(2, [0], [1], [0], [1], [0], torch.tensor([6e4], dtype=torch.float16))
     assert viterbi_score(intersect(half, half)) == 2 * half.weights.double()
+
+
+@pytest.mark.fault("searches within torch.func.grad", "attack")
+@in_both
+def test_answers_are_searched_within_transforms(separators):
+    def function(energies):
+        answers = Answers(energies, ["ab", "cc"], LENGTHS[0], separators=separators)
+        return hinge_loss(answers.good, answers.bad, 9.0).sum()
+
+    for dtype in DTYPES:
+        leaf = draw(dtype).requires_grad_()
+        (expected,) = torch.autograd.grad(function(leaf), leaf)
+        assert grad(function)(leaf.detach()).equal(expected)
+        assert expected.any()
+
+
+@pytest.mark.fault("views that are negated only when they are read", "attack")
+@for_each
+@in_both
+def test_lazily_negated_energies(name, separators):
+    function = DIFFERENTIABLE[name]
+    found = function(torch._neg_view(-draw()), separators)
+    torch.testing.assert_close(found, function(draw(), separators), rtol=0, atol=0)
 
 
 @pytest.mark.fault("one class", "attack")

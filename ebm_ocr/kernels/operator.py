@@ -43,7 +43,7 @@ def run_align(
     Raises:
         ValueError: see :func:`check`.
     """
-    energies = energies.detach() if energies.requires_grad else energies
+    energies = (energies.detach() if energies.requires_grad else energies).resolve_neg()
     inputs = (energies, targets, window_lengths, target_lengths)
     if energies.is_cpu:
         arrays = [tensor.contiguous().numpy() for tensor in inputs]
@@ -79,7 +79,8 @@ def run_all_words(
     gradient: bool,
 ) -> tuple[Tensor, Tensor]:
     """Sum over the paths of all words: (B,) free energies, and their gradient as above."""
-    energies, nothing = energies.detach(), window_lengths.new_zeros(len(energies), 1)
+    energies = energies.detach().resolve_neg()
+    nothing = window_lengths.new_zeros(len(energies), 1)
     check_values(energies, nothing, window_lengths, nothing[:, 0])
     if energies.device.type == "cpu" and not optional and beta < math.inf:
         from .cpu_words import sum_words
