@@ -106,6 +106,14 @@ def check_floats(name: str, values: Any) -> None:
         raise TypeError(f"expected a dense tensor of {name}, got a {kind} one")
 
 
+def check_classes(energies: Any) -> None:
+    """(..., C) floats, of at least one class."""
+    check_floats("energies", energies)
+    if energies.dim() == 0 or energies.shape[-1] == 0:
+        shape = tuple(energies.shape)
+        raise ValueError(f"expected energies (..., C), at least one class, got {shape}")
+
+
 def check_targets(energies: Tensor, targets: Any) -> None:
     """(B, T) integers beside the energies."""
     if not isinstance(targets, Tensor) or targets.dtype not in INTEGERS:
