@@ -992,6 +992,14 @@ def test_targets_of_a_cross_entropy():
     assert cross_entropy(energies, [1, 9], ignore_index=9) == rows[0]
 
 
+@pytest.mark.fault("second derivatives where there are no words", "attack")
+def test_one_class_has_second_derivatives():
+    leaf = torch.zeros(1, 3, 1, requires_grad=True)
+    (slopes,) = torch.autograd.grad(free_energy(leaf, beta=1.0).sum(), leaf, create_graph=True)
+    assert slopes.tolist() == [[[0]] * 3]
+    assert not hessian(lambda e: free_energy(e, beta=1.0).sum())(leaf.detach()).any()
+
+
 @pytest.mark.fault("one class", "attack")
 def test_one_class():
     for beta in (1.0, math.inf):

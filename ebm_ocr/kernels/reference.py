@@ -311,6 +311,8 @@ def all_words_posterior(
 def _parts(candidates: Tensor, beta: float) -> Tensor:
     """The part of each in ``softmin`` over dim 0: at ``beta = inf`` all
     in the first of the lowest."""
+    if not len(candidates):
+        return candidates
     lowest = candidates.detach().amin(0)
     if math.isinf(beta):
         first = (candidates == lowest).to(torch.uint8).argmax(0)
