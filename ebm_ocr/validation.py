@@ -48,7 +48,10 @@ def real_number(name: str, value: Any) -> float:
         return float(value)
     if not isinstance(value, Real | np.bool_) or isinstance(value, bool | np.bool_):
         raise TypeError(f"expected {name} as a number, got {_kind(value)}: {value!r}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise ValueError(f"expected {name} that a float holds, got one beyond 1.8e308") from error
 
 
 def as_beta(beta: Any, most: float = math.inf) -> float:

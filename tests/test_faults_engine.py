@@ -1094,6 +1094,7 @@ ODD = {
     "separators a bool": (lambda: free_energy(draw(), TARGETS, separators=True), ValueError),
     "infeasible unknown": (lambda: posterior(draw(), TARGETS, infeasible="zero"), ValueError),
     "infeasible of all words": (lambda: free_energy(draw(), infeasible="zero"), ValueError),
+    "beta beyond floats": (lambda: free_energy(draw(), TARGETS, beta=10**400), ValueError),
     "energies without classes": (lambda: normalise(torch.zeros(2, 0)), ValueError),
     "a single energy": (lambda: cross_entropy(torch.tensor(1.0), torch.tensor(0)), ValueError),
     "targets as floats": (lambda: cross_entropy(torch.zeros(1, 3), torch.zeros(1)), TypeError),
