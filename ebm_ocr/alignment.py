@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -61,10 +61,23 @@ class Alignment:
     wildcard: float | None = None
     """Energy of a wildcard in each window."""
     versions: tuple[int, ...] = field(default=(), repr=False)
-    """State of both tensors when they were aligned; see :func:`spans`."""
+    """State of both tensors when they were aligned, where torch counts it; see :func:`spans`."""
 
     def __iter__(self) -> Iterator[Tensor]:
         return iter((self.free_energy, self.path))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"versions": self._unchanged()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        same = state["versions"]  # a copy counts anew
+        versions = _versions(self.energies, self.targets) if same else (-1, -1)
+        object.__setattr__(self, "versions", versions)  # frozen
+
+    def _unchanged(self) -> bool:
+        """Whether energies and targets are what was aligned, as far as torch tells."""
+        return self.versions in ((), _versions(self.energies, self.targets))
 
 
 class Span(NamedTuple):
@@ -108,6 +121,7 @@ def viterbi(
     strict = infeasible == "raise"
     values, _, path = align(*inputs, separators == "optional", math.inf, strict, False)
     versions = _versions(energies, targets)
+    wildcard = None if wildcard is None else real_number("wildcard", wildcard)
     return Alignment(narrow(values, energies), path, energies, targets, wildcard, versions)
 
 
@@ -228,7 +242,7 @@ def spans(alignment: Alignment) -> list[list[Span]]:
     Raises:
         ValueError: the energies or targets were changed in place after they were aligned.
     """
-    if alignment.versions != _versions(alignment.energies, alignment.targets):
+    if not alignment._unchanged():
         raise ValueError(
             "expected what was aligned, got energies or targets changed in place since"
         )

@@ -259,7 +259,9 @@ def _samples(
         raise ValueError(
             f"expected 2..{ALPHABET_SIZE} classes, letters and a separator, got {classes}"
         )
-    array = energies.detach().cpu().double().contiguous().numpy()
+    values = energies.detach().cpu().double().contiguous().resolve_neg()
+    transformed = torch._C._are_functorch_transforms_active()  # such tensors have no storage
+    array = np.array(values.tolist()) if transformed else values.numpy()
     return [array[b, :length] for b, length in enumerate(lengths)]
 
 

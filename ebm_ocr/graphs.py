@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Literal, NamedTuple
 
 import torch
@@ -56,6 +57,9 @@ def check_graph(graph: Graph) -> None:
             f"got {arcs} and weights {tuple(graph.weights.shape)}"
         )
     named = [*graph.starts, *graph.accepts, *graph.sources, *graph.targets]
+    odd = [value for value in [*named, *graph.labels] if not isinstance(value, Integral)]
+    if odd:  # tensors that are equal are two nodes all the same
+        raise TypeError(f"expected nodes and labels as whole numbers, got {odd[0]!r}")
     strange = [node for node in named if not 0 <= node < graph.nodes]
     if strange:
         raise ValueError(f"expected nodes at least 0 and below {graph.nodes}, got {strange[0]}")
@@ -147,7 +151,8 @@ def alignment_graph(
 
 
 def intersect(first: Graph, second: Graph) -> Graph:
-    """What both accept: an arc for each pair of arcs with the same label, their energies added.
+    """What both accept: an arc for each pair of arcs with the same label, their energies added,
+    in float32 at least.
 
     Only nodes on a way from a start to an accept are kept; where there is none, no node is.
     """
@@ -176,7 +181,7 @@ def intersect(first: Graph, second: Graph) -> Graph:
     number = {node: index for index, node in enumerate(node for node in reached if node in useful)}
     kept = [pair for pair in pairs if pair[0] in number and pair[1] in number]
     theirs = first.weights[[i for _, _, i, _ in kept]].to(second.weights.device)
-    weights = theirs + second.weights[[j for _, _, _, j in kept]]
+    weights = narrow(theirs, theirs) + second.weights[[j for _, _, _, j in kept]]
     return Graph(
         len(number),
         [number[node] for node in number if node[0] in first.starts and node[1] in second.starts],
@@ -223,6 +228,7 @@ def viterbi_score(graph: Graph) -> Tensor:
     arcs = _best_arcs(graph)
     weights = widen(graph.weights)
     energy = weights.new_full((), math.inf) if arcs is None else weights[arcs].sum()
+    energy = energy.where(energy < math.inf, math.inf)  # with gradient zero
     return narrow(energy, like=graph.weights)
 
 

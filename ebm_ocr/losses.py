@@ -55,10 +55,13 @@ from .decoding import Reading, most_offending, word_energy
 from .kernels.reference import normalise, without_padding
 from .validation import (
     as_beta,
+    as_integers,
     as_lengths,
+    can_look_at,
     check_choice,
+    check_classes,
     check_energies,
-    check_floats,
+    check_range,
     narrow,
     truth,
     whole_number,
@@ -81,23 +84,30 @@ def cross_entropy(energies: Tensor, target: Tensor, **options: Any) -> Tensor:
         forbidden.
 
     Raises:
-        TypeError: energies not floating point.
-        ValueError: leading shapes that differ.
+        TypeError: energies not floating point, targets not integers.
+        ValueError: no classes, leading shapes that differ, a class that there is not.
     """
-    check_floats("energies", energies)
-    energies = energies.to(torch.promote_types(energies.dtype, torch.float32))
+    check_classes(energies)
+    energies, target = narrow(energies, energies), as_integers("targets", target)
+    target = target.to(energies.device)
     if energies.shape[:-1] != target.shape:
         expected = tuple(energies.shape[:-1])
         raise ValueError(
             f"expected target {expected} for energies {tuple(energies.shape)}, "
             f"got {tuple(target.shape)}"
         )
+    if can_look_at(target):
+        counts = target != options.get("ignore_index", -100)
+        check_range("targets", target.where(counts, 0), energies.shape[-1])
+    if isinstance(options.get("weight"), Tensor):
+        options["weight"] = options["weight"].to(energies)
     # or there is no probability to share out
     open_ = energies.detach().amin(-1, keepdim=True) != math.inf
     chosen = torch.arange(energies.shape[-1], device=energies.device) == target[..., None]
     logits = -energies.where(open_, 0)  # border to probabilities: a low energy is a high logit
     logits = logits.masked_fill(~open_ & chosen, -math.inf)
-    losses = functional.cross_entropy(logits.flatten(0, -2), target.flatten(), **options)
+    flat = logits.reshape(-1, energies.shape[-1]), target.reshape(-1)
+    losses = functional.cross_entropy(*flat, **options)
     return losses.view(target.shape) if losses.dim() else losses
 
 
@@ -173,6 +183,8 @@ class PathEnergyLoss(nn.Module):
     ) -> Tensor:
         """() or, unreduced, (B,)."""
         check_energies(energies)
+        # what overflows later is not impossible, and its mean need not overflow
+        wide = self.zero_infinity or self.reduction != "none"
         values = free_energy(
             energies,
             targets,
@@ -182,9 +194,9 @@ class PathEnergyLoss(nn.Module):
             self.separators,
             self.separator,
             infeasible="inf" if self.zero_infinity else "raise",
-            dtype=torch.float64 if self.zero_infinity and energies.device.type != "mps" else None,
+            dtype=torch.float64 if wide and energies.device.type != "mps" else None,
         )
-        if self.zero_infinity:  # looked at while wide: what overflows later is not impossible
+        if self.zero_infinity:
             values = values.where(values < math.inf, 0)
         if self.reduction != "none":
             values = values.mean() if self.reduction == "mean" else values.sum()

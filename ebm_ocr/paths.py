@@ -37,7 +37,8 @@ class BestPath(NamedTuple):
     """The best path through one path matrix."""
 
     free_energy: Tensor
-    """() sum of the energies on the path; its gradient is 1 on the path and 0 elsewhere."""
+    """() sum of the energies on the path; its gradient is 1 on the path and 0 elsewhere, or 0
+    where every path costs inf."""
     points: list[tuple[int, int]]
     """The L cells (window, target index) of the path."""
     dp: Tensor
@@ -141,7 +142,9 @@ def find_path(pm: Tensor) -> BestPath:
         if j > 0 and (must_advance or dp[i - 1, j - 1] < dp[i - 1, j]):
             j -= 1
         path.insert(0, j)
-    return BestPath(path_energy(pm, path), list(enumerate(path)), narrow(dp, pm))
+    energy = path_energy(pm, path)
+    energy = energy.where(dp[-1, -1] < math.inf, math.inf)  # with gradient zero
+    return BestPath(energy, list(enumerate(path)), narrow(dp, pm))
 
 
 def find_free_energy(pm: Tensor, beta: float = 1.0) -> FreeEnergy:
@@ -169,7 +172,9 @@ def find_free_energy(pm: Tensor, beta: float = 1.0) -> FreeEnergy:
     for window in energies[1:]:
         stay, advance = dp[-1], pad(dp[-1][:-1], (1, 0), value=math.inf)
         dp.append(window + softmin(torch.stack([stay, advance]), beta))
-    return FreeEnergy(narrow(dp[-1][-1], pm), narrow(torch.stack(dp), pm))
+    table = torch.stack(dp)
+    table = narrow(table.where(table < math.inf, math.inf), pm)  # with gradient zero
+    return FreeEnergy(table[-1, -1], table)
 
 
 def check_has_path(pm: Tensor) -> None:

@@ -48,7 +48,10 @@ def real_number(name: str, value: Any) -> float:
         return float(value)
     if not isinstance(value, Real | np.bool_) or isinstance(value, bool | np.bool_):
         raise TypeError(f"expected {name} as a number, got {_kind(value)}: {value!r}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise ValueError(f"expected {name} that a float holds, got one beyond 1.8e308") from error
 
 
 def as_beta(beta: Any, most: float = math.inf) -> float:
@@ -106,6 +109,14 @@ def check_floats(name: str, values: Any) -> None:
         raise TypeError(f"expected a dense tensor of {name}, got a {kind} one")
 
 
+def check_classes(energies: Any) -> None:
+    """(..., C) floats, of at least one class."""
+    check_floats("energies", energies)
+    if energies.dim() == 0 or energies.shape[-1] == 0:
+        shape = tuple(energies.shape)
+        raise ValueError(f"expected energies (..., C), at least one class, got {shape}")
+
+
 def check_targets(energies: Tensor, targets: Any) -> None:
     """(B, T) integers beside the energies."""
     if not isinstance(targets, Tensor) or targets.dtype not in INTEGERS:
@@ -136,9 +147,9 @@ def as_integers(name: str, values: Any) -> Tensor:
     """An int64 tensor from integers of any kind and in any container that has an order."""
     if not isinstance(values, Tensor):
         odd = isinstance(values, str | bytes | Mapping | Set) or values is None
-        try:  # numpy goes by place where a Series would go by label
+        try:  # numpy goes by place where a Series would go by label; a copy, for derivatives later
             listed = isinstance(values, list | tuple)
-            found = torch.as_tensor(values if listed else np.ascontiguousarray(values))
+            found = torch.as_tensor(values if listed else np.array(values, order="C"))
         except (TypeError, ValueError, RuntimeError):
             odd, found = True, torch.empty(0)
         if odd or (isinstance(values, list | tuple) and bool in map(type, values)):

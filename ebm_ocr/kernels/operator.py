@@ -43,7 +43,7 @@ def run_align(
     Raises:
         ValueError: see :func:`check`.
     """
-    energies = energies.detach() if energies.requires_grad else energies
+    energies = (energies.detach() if energies.requires_grad else energies).resolve_neg()
     inputs = (energies, targets, window_lengths, target_lengths)
     if energies.is_cpu:
         arrays = [tensor.contiguous().numpy() for tensor in inputs]
@@ -79,7 +79,8 @@ def run_all_words(
     gradient: bool,
 ) -> tuple[Tensor, Tensor]:
     """Sum over the paths of all words: (B,) free energies, and their gradient as above."""
-    energies, nothing = energies.detach(), window_lengths.new_zeros(len(energies), 1)
+    energies = energies.detach().resolve_neg()
+    nothing = window_lengths.new_zeros(len(energies), 1)
     check_values(energies, nothing, window_lengths, nothing[:, 0])
     if energies.device.type == "cpu" and not optional and beta < math.inf:
         from .cpu_words import sum_words
@@ -287,7 +288,8 @@ def operation(name: str, run: Callable, slopes: Callable, fake: Callable) -> Cal
         if grad is None:
             return None, *nothing
         part = gradient(ctx, saved)
-        return grad.to(part.dtype)[:, None, None] * part, *nothing
+        # multiplied wide: what overflows in a narrow type makes NaN of a slope of 0
+        return (grad[:, None, None] * part).to(part.dtype), *nothing
 
     class Differentiable(Function):
         @staticmethod
@@ -311,7 +313,7 @@ def operation(name: str, run: Callable, slopes: Callable, fake: Callable) -> Cal
                 return None, *rest
             part = gradient(ctx, _primals(ctx))
             moved = tangent.where(part != 0, 0)  # padding may move to NaN
-            return (part * moved).sum((1, 2)).to(ctx.dtype), *rest
+            return widen(part * moved).sum((1, 2)).to(ctx.dtype), *rest
 
         @staticmethod
         def vmap(info: Any, in_dims: tuple, *inputs: Any) -> tuple:

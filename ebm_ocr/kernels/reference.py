@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ..validation import check_floats
+from ..validation import check_classes, narrow
 
 
 class Lattice(NamedTuple):
@@ -106,10 +106,15 @@ def normalise(energies: Tensor) -> Tensor:
     Args:
         energies: (..., C).
 
+    Returns:
+        (..., C), at least float32: twice what half precision holds is inf there.
+
     Raises:
         TypeError: energies not floating point.
+        ValueError: no classes.
     """
-    check_floats("energies", energies)
+    check_classes(energies)
+    energies = narrow(energies, energies)
     possible = energies.detach().amin(-1, keepdim=True) != math.inf
     return -torch.log_softmax(-energies.where(possible, 0), -1).where(possible, -math.inf)
 
@@ -306,6 +311,8 @@ def all_words_posterior(
 def _parts(candidates: Tensor, beta: float) -> Tensor:
     """The part of each in ``softmin`` over dim 0: at ``beta = inf`` all
     in the first of the lowest."""
+    if not len(candidates):
+        return candidates
     lowest = candidates.detach().amin(0)
     if math.isinf(beta):
         first = (candidates == lowest).to(torch.uint8).argmax(0)
