@@ -59,7 +59,7 @@ RUNS: dict[str, tuple[Callable[[Answers], Tensor], dict[str, Any]]] = {
 }
 LEARNED = 0.99
 LEARNING_RATE = 1e-2
-"""Half of the recipe's, which was chosen for the assigned loss alone; the same for each loss here."""
+"""Half of the recipe's, which was chosen for the assigned loss; the same for each loss here."""
 TEMPERATURES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, math.inf)
 """Inverse ones, beta, for NLL; what it tends to at inf is the perceptron."""
 

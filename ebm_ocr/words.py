@@ -323,9 +323,9 @@ class AugmentedBatches:
         self.batch_size = whole_number("batch_size", batch_size, 1)
         self.jitter = truth("jitter", jitter)
         self.dropout, self.specks = real_number("dropout", dropout), real_number("specks", specks)
-        for name, chance in (("dropout", self.dropout), ("specks", self.specks)):
-            if not 0 <= chance <= 1:
-                raise ValueError(f"expected {name} in [0, 1], got {chance}")
+        for name, share in (("dropout", self.dropout), ("specks", self.specks)):
+            if not 0 <= share <= 1:
+                raise ValueError(f"expected {name} in [0, 1], got {share}")
         if words.jitter or words.noise:
             raise ValueError("expected words without jitter and noise, they are added here")
         samples = sorted((words[index] for index in range(len(words))), key=_width)
@@ -361,9 +361,9 @@ class AugmentedBatches:
             sources = columns - shifts[:, None]
             moved = images.gather(3, sources.clamp(min=0)[:, None, None].expand_as(images))
             images = moved * (sources >= 0)[:, None, None]
-        for chance, value in ((self.dropout, 0.0), (self.specks, 1.0)):
-            if chance:
-                hit = torch.rand(images.shape, generator=self.generator) < chance
+        for share, value in ((self.dropout, 0.0), (self.specks, 1.0)):
+            if share:
+                hit = torch.rand(images.shape, generator=self.generator) < share
                 images = images.masked_fill(hit, value)
         return images
 

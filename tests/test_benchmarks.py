@@ -85,7 +85,7 @@ def test_losses_are_trained_and_read(name):
 
 
 def test_table_of_losses_shows_spread_and_what_never_happened():
-    one = losses.Run(1.0, 0.5, 0.9, 7.0, -3.0, 2.0, 1.0)
+    one = losses.Run(1.0, 0.5, 0.9, 7.0, -3.0, 2.0, 1.0, {})
     two = one._replace(exact=0.8, passes=math.inf)
     row = losses.table({"hinge": [one, two]})[-1]
     assert row == "| hinge | 90.0% (80.0%..100.0%) | 90.0% | 50.0% | 7, 1 never | -3 | 2 | 1 |"

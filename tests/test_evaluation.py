@@ -54,7 +54,7 @@ def test_recipe_reads_99_percent_of_fresh_words_of_every_length(trained):
     accuracy = accuracy_by_length(model)
     assert list(accuracy) == list(range(2, 13))
     assert min(accuracy.values()) >= 0.99, accuracy
-    assert history.accuracy[-1] > 0.99
+    assert history.accuracy[-1] > 0.95  # of words with a tenth of their pixels dropped
 
 
 def test_reliability_counts_by_hand():

@@ -52,7 +52,7 @@ def test_words_lower_the_loss_and_history_has_an_entry_a_pass(train, criterion):
 @pytest.mark.parametrize("train", [train_ebm_model, train_gtn_model])
 def test_criterion_of_another_shape_is_refused(train):
     model, loader, optimizer, schedule = prepare(0, TINY)
-    with pytest.raises(ValueError, match=r"\(B,\) = \(32,\), got \(\)"):
+    with pytest.raises(ValueError, match=r"\(B,\) = \(\d+,\), got \(\)"):
         train(model, 1, loader, lambda first, *_: first.sum(), optimizer, schedule=schedule)
 
 
@@ -82,7 +82,7 @@ def test_seeds_kept_for_test_words_are_refused(seed):
 def test_recipe_stays_within_the_budget():
     config = TrainConfig()
     assert (config.words, config.min_length, config.max_length, config.jitter) == (2500, 2, 5, True)
-    assert config.epochs <= 20
+    assert config.epochs <= 10
 
 
 def test_loss_is_per_word_and_padding_is_not_trained():

@@ -68,8 +68,8 @@ def test_normalised_windows_keep_the_energy_loss_from_collapse():
 def test_perceptron_has_no_margin():
     history, accuracy = small_run("perceptron")
     assert accuracy > 0.9
-    assert history.loss[-1] < 1e-3
-    assert 0 < history.gap[-1] < 0.1
+    assert history.loss[-1] < 0.02
+    assert 0 < history.gap[-1] < small_run("hinge")[0].gap[-1] / 3
 
 
 @pytest.mark.slow
@@ -146,8 +146,8 @@ def test_answers_have_the_free_energies_of_words(beta, normalised, separators):
 
 @pytest.mark.slow
 def test_accuracy_is_that_of_exact_inference(trained):
-    # a new size: some are read, some are not
-    words = list(SimpleWordsDataset(4, 96, font_size=18, seed=10_000))
+    # specks that it was not trained on: some are read, some are not
+    words = list(SimpleWordsDataset(4, 96, noise=True, seed=10_000))
     model = trained[0]
     expected = get_word_accuracy(model, words, exact_decode)
     assert get_word_accuracy(model, words) < expected < 0.95  # the search reads more than the vote
@@ -201,5 +201,5 @@ def test_scalar_loss_is_refused():
         (lambda answers: answers.good.mean(), r"\(\)"),
         (lambda answers: answers.good.mean()[None], r"\(1,\)"),
     ):
-        with pytest.raises(ValueError, match=rf"\(B,\) = \(32,\), got {got}"):
+        with pytest.raises(ValueError, match=rf"\(B,\) = \(\d+,\), got {got}"):
             train(model, 1, loader, loss, optimizer, schedule=schedule)
