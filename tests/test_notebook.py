@@ -62,7 +62,7 @@ def test_algorithms_are_imported_not_defined():
     defined = [
         n.name for n in ast.walk(ast.parse(SOURCE)) if isinstance(n, ast.FunctionDef | ast.ClassDef)
     ]
-    assert len(defined) <= 1
+    assert set(defined) <= {"redraw", "draw_family", "lowest", "symptom", "by_graphs", "passes_to"}
 
 
 @pytest.mark.parametrize(
@@ -72,14 +72,14 @@ def test_algorithms_are_imported_not_defined():
         "still missing to transcribe words",
         "What does the matrix show",
         "Where does a good trajectory start and end",
-        "How did the free energy change with training",
-        "How do the energies differ from one-letter training",
-        "Which training is faster",
+        "how did the free energy change with training",
+        "how do the energies differ from one-letter training",
+        "which training is faster",
     ],
 )
 def test_question_is_answered(question):
-    answer = PROSE.split(question, 1)[1]
-    assert len(answer.split("\n")[0]) > 200
+    answer = PROSE.split(question, 1)[1].split("\n#", 1)[0]
+    assert max(len(line) for line in answer.split("\n")) > 200
 
 
 def test_pictures_stand_in_the_committed_notebook():
@@ -108,21 +108,56 @@ def test_theory_and_part_3_point_at_each_other():
     }
 
 
-def test_what_part_3_says_of_the_benchmark_is_in_its_table():
-    table = re.findall(
-        r"^\| (.+?) \| (.+?) \|",
-        (ROOT / "benchmarks/results/losses.md").read_text(encoding="utf-8"),
-        re.M,
-    )[1:]
-    worst = {
-        name: min(float(share) for share in re.findall(r"(\d+\.\d)%", cell)) for name, cell in table
+def test_curves_of_part_3_are_of_thirteen_losses_and_three_seeds():
+    measured = json.loads((ROOT / "benchmarks/results/losses.json").read_text(encoding="utf-8"))
+    table = (ROOT / "benchmarks/results/losses.md").read_text(encoding="utf-8")
+    assert len(measured["losses"]) == 13
+    for name, runs in measured["losses"].items():
+        assert f"| {name} |" in table
+        assert len(runs) == 3
+        assert len({len(run["accuracy"]) for run in runs}) == 1
+
+
+def test_every_picture_says_in_words_what_it_shows():
+    pictures = [
+        output
+        for cell in CODE
+        for output in cell["outputs"]
+        if "image/png" in output.get("data", {})
+    ]
+    assert all(len(output["metadata"]["image/png"]["alt"]) > 15 for output in pictures)
+
+
+def test_nothing_is_left_of_bars_widgets_and_times_of_day():
+    assert "widgets" not in NOTEBOOK["metadata"]
+    text = json.dumps(NOTEBOOK)
+    assert "widget-view" not in text
+    assert "it/s" not in text
+    assert "pass/s" not in text
+    assert all("execution" not in cell["metadata"] for cell in CODE)
+    assert (ROOT / "hw4_impl.ipynb").stat().st_size < 3.5e6
+
+
+SOLUTIONS = re.findall(r"```python\n(.*?)```", PROSE, re.S)
+
+
+def test_there_are_five_exercises():
+    assert len(SOLUTIONS) == PROSE.count("<details>") == 5
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_solution_of_an_exercise_runs_by_itself(number, capsys):
+    exec(SOLUTIONS[number], {})
+    assert capsys.readouterr().out or number in (1,)
+
+
+def test_each_function_of_the_contract_is_shown_where_it_is_used():
+    shown = {
+        argument.id
+        for node in ast.walk(ast.parse(SOURCE))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "show_source"
+        for argument in node.args
+        if isinstance(argument, ast.Name)
     }
-    best = {
-        name: max(float(share) for share in re.findall(r"(\d+\.\d)%", cell)) for name, cell in table
-    }
-    assert len(worst) == 13
-    assert "eight of the thirteen read at least 99 %" in PROSE
-    assert sum(share >= 99 for share in worst.values()) == 8
-    some = {name for name in worst if worst[name] < 99 <= best[name]}
-    assert some == {"simple", "square-square", "square-exponential"}
-    assert {name for name in best if best[name] == 0} == {"energy", "MEE"}
+    kept = {"SimpleWordsDataset", "get_accuracy", "plot_energies", "plot_pm"}
+    assert set(CONTRACT) - kept <= shown
