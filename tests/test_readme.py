@@ -1,5 +1,6 @@
 """The README's first example does what it says, and the files that it names are there."""
 
+import json
 import re
 from pathlib import Path
 
@@ -37,6 +38,29 @@ def test_times_of_ranking_are_those_that_the_benchmark_wrote():
     for seconds, beta in re.findall(r"([\d.]+) s at beta = (\w+)", measured):
         assert f"in {seconds} s" in " ".join(README.split()), beta
     assert re.search(r"Measured (\S+)", measured)[1] in README
+
+
+def test_what_the_losses_read_is_what_the_benchmark_wrote():
+    measured = json.loads((ROOT / "benchmarks/results/losses.json").read_text(encoding="utf-8"))
+    lowest = {name: min(run["exact"] for run in runs) for name, runs in measured["losses"].items()}
+    best = {name: max(run["exact"] for run in runs) for name, runs in measured["losses"].items()}
+    every = {"perceptron", "hinge", "log", "LVQ2", "simple", "NLL (CRF)"}
+    every |= {"energy, windows normalised", "NLL of windows, separators required"}
+    assert {name for name, share in lowest.items() if share >= 0.99} == every
+    assert {name for name, share in best.items() if share >= 0.99} - every == {"MCE"}
+    assert {name for name, share in best.items() if share < 0.01} == {
+        "energy",
+        "MEE",
+        "square-exponential",
+    }
+    assert "LVQ2,\nsimple and NLL read at least 99 % of fresh words with every seed" in README
+
+
+def test_records_are_those_that_the_benchmark_wrote():
+    measured = (ROOT / "benchmarks/results/homework.md").read_text(encoding="utf-8").splitlines()
+    rows = [row for row in README.splitlines() if re.match(r"\| (this|first) edition ", row)]
+    assert len(rows) == 2
+    assert set(rows) <= set(measured)
 
 
 def test_table_of_times_is_the_one_that_the_benchmark_wrote():
