@@ -496,7 +496,8 @@ def test_cells_stand_what_a_smaller_budget_leaves_out(capsys):
         for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
             if ast.unparse(call.func) == "next" and isinstance(call.args[0], ast.GeneratorExp):
                 assert len(call.args) == 2, (cell, ast.unparse(call))
-    exec(CELLS["cell-88"], {"members": {"a letter missing": []}})
+    tour = next(source for source in CELLS.values() if "nearest rival has it" in source)
+    exec(tour, {"members": {"a letter missing": []}})
     assert "a letter missing: no" in capsys.readouterr().out
 
 
@@ -504,11 +505,11 @@ def test_cells_stand_what_a_smaller_budget_leaves_out(capsys):
 def test_the_first_cell_says_how_to_get_the_package(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=r"make setup.*pip install \."):
-        exec(CELLS["cell-01"], {})
+        exec(next(iter(CELLS.values())), {})
 
 
 @pytest.mark.fault("threads that spin", "engine: on a busy machine")
 def test_threads_are_told_to_wait_before_torch_is_loaded():
-    source = CELLS["cell-01"]
+    source = next(iter(CELLS.values()))
     assert source.index("OMP_WAIT_POLICY") < source.index("import torch")
     assert source.startswith("import os")
