@@ -61,7 +61,7 @@ def test_a_gpu_gets_what_the_cpu_gets(separators, beta):
     targets = torch.stack([letters, torch.full_like(letters, 26)], 2).flatten(1)
     results = []
     for device in ("cpu", "cuda"):
-        leaf = energies.to(device).requires_grad_()
+        leaf = energies.clone().to(device).requires_grad_()
         value = free_energy(leaf, targets.to(device), beta=beta, separators=separators)
         value.sum().backward()
         path = viterbi(leaf.detach(), targets.to(device), separators=separators).path
