@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import string
 from collections.abc import Sequence
-from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -55,6 +54,7 @@ def _symbols(word: str) -> list[int]:
 def spell(words: Sequence[str]) -> tuple[Tensor, Tensor]:
     """:func:`transform_word` for a batch: (B, T) targets,
     padded with separators, and their (B,) lengths."""
+    # of lists: torch.func.linearize takes what pad_sequence makes of tensors for zeros
     targets = [_symbols(word) for word in as_words(words)]
     lengths = [len(target) for target in targets]
     padded = [target + [BETWEEN] * (max(lengths) - len(target)) for target in targets]
@@ -80,7 +80,10 @@ def indices_to_str(indices: Sequence[int] | Tensor) -> str:
     found = classes.tolist()
     if found and (min(found) < 0 or max(found) >= ALPHABET_SIZE):
         raise ValueError(f"expected classes 0..{ALPHABET_SIZE - 1}, got {min(found)}..{max(found)}")
-    runs = groupby(found, key=BETWEEN.__ne__)
-    segments = [list(run) for is_letters, run in runs if is_letters]
-    votes = [max(dict.fromkeys(segment), key=segment.count) for segment in segments]
-    return "".join(LETTERS[letter] for letter in votes)
+    return vote("".join(map(SYMBOLS.__getitem__, found)))
+
+
+def vote(symbols: str) -> str:
+    """:func:`indices_to_str` of symbols ``a..z_`` in place of classes."""
+    segments = filter(None, symbols.split(SYMBOLS[BETWEEN]))
+    return "".join(max(dict.fromkeys(segment), key=segment.count) for segment in segments)

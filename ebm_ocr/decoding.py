@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from .alignment import TOPOLOGIES, Separators, free_energy
-from .alphabet import ALPHABET_SIZE, BETWEEN, LETTERS, indices_to_str, spell
+from .alphabet import ALPHABET_SIZE, BETWEEN, LETTERS, SYMBOLS, spell, vote
 from .validation import (
     as_beta,
     as_lengths,
@@ -57,7 +57,9 @@ def greedy_decode(energies: Tensor, window_lengths: Tensor | None = None) -> lis
     inside = torch.arange(energies.shape[1]) < torch.tensor(lengths)[:, None]
     if ((lowest == math.inf).cpu() & inside).any():
         raise ValueError("expected a lowest class in each window, got one with nothing but inf")
-    return [indices_to_str(row[:length]) for row, length in zip(classes.cpu(), lengths)]
+    symbols = "".join(map(SYMBOLS.__getitem__, classes.flatten().tolist()))
+    starts = range(0, len(symbols), energies.shape[1])
+    return [vote(symbols[start : start + length]) for start, length in zip(starts, lengths)]
 
 
 def best_word(

@@ -45,22 +45,19 @@ class TrainConfig:
 
     words: int = 2500
     min_length: int = 2
-    max_length: int = 5
+    max_length: int = 6
     doubled: float = 0.2
     """Share of the words with a doubled letter for certain; by chance it is one pair in 26."""
-    font_size: int | tuple[int, int] = (16, 24)
+    font_size: int | tuple[int, int] = (17, 23)
     """In pixels; of a pair, each word's is drawn evenly from these and all sizes between."""
     jitter: bool = True
     noise: bool = False
     """Words with noise, drawn anew in each pass."""
-    dropout: float = 0.1
-    """Share of the pixels set to background, others in each pass: what is learned must not hang on
-    a few of them."""
     epochs: int = 10
-    batch_size: int = 32
-    learning_rate: float = 2e-2
+    batch_size: int = 64
+    learning_rate: float = 3e-2
     """Peak of the one-cycle schedule (Smith & Topin 2018); it ends at nearly 0."""
-    channels: int = 48
+    channels: int = 32
 
     def __post_init__(self) -> None:
         checks: dict[str, Callable[[str, Any], object]]
@@ -309,12 +306,15 @@ def prepare(seed: int, config: TrainConfig) -> Setup:
     )
     chance = torch.Generator().manual_seed(seed)  # of order, shifts and noise
     specks = NOISE if config.noise else 0.0
-    loader = AugmentedBatches(
-        words, config.batch_size, config.jitter, config.dropout, specks, chance
-    )
-    optimizer = Adam(model.parameters(), config.learning_rate, fused=True)
+    loader = AugmentedBatches(words, config.batch_size, config.jitter, specks, chance)
+    optimizer = Adam(model.parameters(), config.learning_rate, betas=(0.85, 0.99), fused=True)
     schedule = OneCycleLR(
-        optimizer, config.learning_rate, epochs=config.epochs, steps_per_epoch=len(loader)
+        optimizer,
+        config.learning_rate,
+        epochs=config.epochs,
+        steps_per_epoch=len(loader),
+        pct_start=0.4,
+        cycle_momentum=False,
     )
     return Setup(model, loader, optimizer, schedule)
 

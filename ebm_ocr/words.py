@@ -122,8 +122,8 @@ class Font(ImageFont.FreeTypeFont):
         pixels = bytes(mask)
         return (mask.size, pixels) if any(pixels) else None
 
-    def _ink(self, text: str) -> Image.Image:
-        """``HEIGHT`` px high, as wide as the ink reaches, the line's box centred vertically."""
+    def _ink(self, text: str) -> Tensor:
+        """(32, W) ink in 0..1, as wide as it reaches, the line's box centred vertically."""
         ascent, descent = self.getmetrics()
         left, _, right, _ = self.getbbox(text, features=self.features)
         margin = HEIGHT  # room to see what would fall outside
@@ -138,7 +138,8 @@ class Font(ImageFont.FreeTypeFont):
                 f"expected {text!r} to be at most {HEIGHT} px high, "
                 f"a font of {self.size} px needs more"
             )
-        return canvas.crop((margin, margin, box[2], margin + HEIGHT))
+        inked = canvas.crop((margin, margin, box[2], margin + HEIGHT))
+        return torch.from_numpy(np.array(inked)).float().mul_(1 / 255)
 
 
 class SimpleWordsDataset(Dataset[Sample]):
@@ -261,19 +262,19 @@ class SimpleWordsDataset(Dataset[Sample]):
         several = len(self.fonts) > 1
         font = self.fonts[rng.integers(len(self.fonts)) if several else 0]
         ink = font.ink(check_word(text))
+        width = ink.shape[1]
         if length is None:
-            length = max(LETTER_WIDTH * len(text), ink.width)
-        length, least = whole_number("length", length), max(ink.width, WINDOW)
+            length = max(LETTER_WIDTH * len(text), width)
+        length, least = whole_number("length", length), max(width, WINDOW)
         if length < least:
             raise ValueError(
                 f"expected an image at least {least} px wide for {text!r}, got {length}"
             )
         if len(text) > 1:
             check_windows(text, count_windows(length))
-        image = Image.new("L", (length, HEIGHT))
-        shift = rng.integers(min(MAX_SHIFT, length - ink.width) + 1) if jitter else 0
-        image.paste(ink, (int(shift), 0))
-        pixels = torch.from_numpy(np.array(image)).float().mul_(1 / 255)
+        shift = int(rng.integers(min(MAX_SHIFT, length - width) + 1)) if jitter else 0
+        pixels = torch.zeros(HEIGHT, length)
+        pixels[:, shift : shift + width] = ink
         if noise:
             pixels[torch.from_numpy(rng.random(pixels.shape) < NOISE)] = 1.0
         return pixels
@@ -300,14 +301,13 @@ class AugmentedBatches:
         words: what is drawn, without disturbances of its own.
         batch_size: words in a batch; the last one of each length may hold fewer.
         jitter: shift each word to the right (less where it would leave the image).
-        dropout: the probability with which each pixel is set to background.
-        specks: the probability with which each pixel is set to ink after that.
+        specks: the probability with which each pixel is set to ink.
         generator: what all this is drawn from; its state is what a training that goes on later
             must keep.
 
     Raises:
-        TypeError: a batch size that is not whole, ``jitter`` that is no bool, probabilities that
-            are no numbers.
+        TypeError: a batch size that is not whole, ``jitter`` that is no bool, ``specks`` that are
+            no number.
         ValueError: words that are disturbed already; numbers out of range.
     """
 
@@ -316,16 +316,14 @@ class AugmentedBatches:
         words: SimpleWordsDataset,
         batch_size: int,
         jitter: bool,
-        dropout: float,
         specks: float,
         generator: torch.Generator,
     ) -> None:
         self.batch_size = whole_number("batch_size", batch_size, 1)
         self.jitter = truth("jitter", jitter)
-        self.dropout, self.specks = real_number("dropout", dropout), real_number("specks", specks)
-        for name, share in (("dropout", self.dropout), ("specks", self.specks)):
-            if not 0 <= share <= 1:
-                raise ValueError(f"expected {name} in [0, 1], got {share}")
+        self.specks = real_number("specks", specks)
+        if not 0 <= self.specks <= 1:
+            raise ValueError(f"expected specks in [0, 1], got {self.specks}")
         if words.jitter or words.noise:
             raise ValueError("expected words without jitter and noise, they are added here")
         samples = sorted((words[index] for index in range(len(words))), key=_width)
@@ -361,10 +359,9 @@ class AugmentedBatches:
             sources = columns - shifts[:, None]
             moved = images.gather(3, sources.clamp(min=0)[:, None, None].expand_as(images))
             images = moved * (sources >= 0)[:, None, None]
-        for share, value in ((self.dropout, 0.0), (self.specks, 1.0)):
-            if share:
-                hit = torch.rand(images.shape, generator=self.generator) < share
-                images = images.masked_fill(hit, value)
+        if self.specks:
+            hit = torch.rand(images.shape, generator=self.generator) < self.specks
+            images = images.maximum(hit.float())
         return images
 
 
@@ -400,11 +397,11 @@ def simple_collate_fn(samples: Iterable[Sample]) -> tuple[Tensor, Tensor]:
         TypeError: images that are no float tensors.
         ValueError: no sample, images that don't fit together, or a text that is not one letter.
     """
-    images, _, texts = _unzip(samples)
+    images, texts = _unzip(samples)
     for text in texts:
         if len(check_word(text)) != 1:
             raise ValueError(f"expected images of one letter, got {text!r}")
-    return images, torch.tensor([LETTERS.index(text) for text in texts])
+    return pad_and_stack(images), torch.tensor([LETTERS.index(text) for text in texts])
 
 
 def collate_fn(samples: Iterable[Sample]) -> Batch:
@@ -415,16 +412,22 @@ def collate_fn(samples: Iterable[Sample]) -> Batch:
         ValueError: no sample, images that don't fit together, or a word with fewer windows than
             symbols: it could not be aligned.
     """
-    images, widths, texts = _unzip(samples)
-    window_lengths = count_windows(torch.tensor(widths))
+    images, texts = _unzip(samples)
+    window_lengths = count_windows(torch.tensor([image.shape[1] for image in images]))
     for text, windows in zip(texts, window_lengths.tolist()):
         check_windows(check_word(text), windows)
     targets, target_lengths = spell(texts)
-    return Batch(images, targets, window_lengths, target_lengths)
+    return Batch(pad_and_stack(images), targets, window_lengths, target_lengths)
 
 
-def _unzip(samples: Iterable[Sample]) -> tuple[Tensor, list[int], list[str]]:
-    """Images padded to the widest and stacked, their widths before, and their texts."""
+def pad_and_stack(images: list[Tensor]) -> Tensor:
+    """(B, 1, 32, W) images, padded with background on the right to the widest."""
+    widest = max(image.shape[1] for image in images)
+    return torch.stack([pad(image, (0, widest - image.shape[1])) for image in images])[:, None]
+
+
+def _unzip(samples: Iterable[Sample]) -> tuple[list[Tensor], list[str]]:
+    """Images and texts of samples that fit together."""
     pairs = list(samples)
     if not pairs:
         raise ValueError("expected at least one (image, text) sample, got none")
@@ -438,7 +441,4 @@ def _unzip(samples: Iterable[Sample]) -> tuple[Tensor, list[int], list[str]]:
         if image.dtype != pairs[0][0].dtype:
             raise TypeError(f"expected images of one type, got {pairs[0][0].dtype}, {image.dtype}")
     images, texts = zip(*pairs)
-    widths = [image.shape[1] for image in images]
-    widest = max(widths)
-    stacked = torch.stack([pad(image, (0, widest - width)) for image, width in zip(images, widths)])
-    return stacked[:, None], widths, list(texts)
+    return list(images), list(texts)

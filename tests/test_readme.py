@@ -44,16 +44,17 @@ def test_what_the_losses_read_is_what_the_benchmark_wrote():
     measured = json.loads((ROOT / "benchmarks/results/losses.json").read_text(encoding="utf-8"))
     lowest = {name: min(run["exact"] for run in runs) for name, runs in measured["losses"].items()}
     best = {name: max(run["exact"] for run in runs) for name, runs in measured["losses"].items()}
-    every = {"perceptron", "hinge", "log", "LVQ2", "simple", "NLL (CRF)"}
+    every = {"perceptron", "hinge", "log", "LVQ2", "NLL (CRF)"}
     every |= {"energy, windows normalised", "NLL of windows, separators required"}
     assert {name for name, share in lowest.items() if share >= 0.99} == every
-    assert {name for name, share in best.items() if share >= 0.99} - every == {"MCE"}
-    assert {name for name, share in best.items() if share < 0.01} == {
-        "energy",
-        "MEE",
-        "square-exponential",
-    }
-    assert "LVQ2,\nsimple and NLL read at least 99 % of fresh words with every seed" in README
+    assert 0.97 <= lowest["simple"] < 0.98
+    reads_all_or_nothing = {run["exact"] for run in measured["losses"]["MCE"]}
+    assert all(share < 0.01 or share >= 0.99 for share in reads_all_or_nothing)
+    assert lowest["MCE"] < 0.01 < 0.99 <= best["MCE"]
+    nothing = {"energy", "MEE", "square-exponential"}
+    assert {name for name, share in best.items() if share < 0.01} == nothing
+    assert 0.01 < best["square-square"] < 0.06
+    assert "LVQ2\nand NLL read at least 99 % of fresh words with every seed" in README
 
 
 def test_records_are_those_that_the_benchmark_wrote():

@@ -81,7 +81,7 @@ def test_seeds_kept_for_test_words_are_refused(seed):
 
 def test_recipe_stays_within_the_budget():
     config = TrainConfig()
-    assert (config.words, config.min_length, config.max_length, config.jitter) == (2500, 2, 5, True)
+    assert (config.words, config.min_length, config.max_length, config.jitter) == (2500, 2, 6, True)
     assert config.epochs <= 10
 
 
