@@ -109,11 +109,12 @@ def _table(pm: Tensor, beta: float) -> tuple[np.ndarray, np.ndarray, np.ndarray,
 
 
 def _number(values: np.ndarray, window: int, symbol: int) -> str:
-    """A number of a table, without decimals where the table has none."""
+    """A number of a table, without decimals where the table has none or it has two digits."""
     value, finite = values[window, symbol], values[np.isfinite(values)]
     if np.isinf(value):
         return "\N{INFINITY}"
-    return f"{value:.{0 if (finite == finite.round()).all() else 1}f}"
+    whole = abs(value) >= 9.95 or (finite == finite.round()).all()
+    return f"{value:.{0 if whole else 1}f}"
 
 
 def _draw_cell(ax: Axes, x: int, y: int, numbers: list[str], probability: float) -> None:

@@ -161,12 +161,15 @@ def _figure(drawn: object) -> Figure:
 def _palette_png(figure: Figure, dpi: float) -> tuple[bytes, int]:
     """A figure as PNG of at most 256 colours, and its width in pixels."""
     drawing, png = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawing, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.05)
+    fast = {"compress_level": 1}  # it is only read again below
+    figure.savefig(
+        drawing, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.05, pil_kwargs=fast
+    )
     with Image.open(drawing) as image:
         paper = Image.new("RGB", image.size, "white")
         paper.paste(image, mask=image.getchannel("A"))
     small = paper.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    small.save(png, format="PNG", optimize=True)
+    small.save(png, format="PNG")
     return png.getvalue(), small.width
 
 

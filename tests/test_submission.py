@@ -65,6 +65,14 @@ def test_every_source_travels_readable_and_ahead_of_the_first_code():
     )
 
 
+def test_no_link_leads_to_what_stays_behind():
+    notebook = nbformat.read(ROOT / "hw4_impl.ipynb", as_version=4)
+    assert any("](docs/" in cell.source for cell in notebook.cells)
+    packed = [cell.source for cell in bundle(notebook).cells if cell.cell_type == "markdown"]
+    assert not any("](docs/" in source for source in packed)
+    assert any("`docs/viterbi.gif`" in source for source in packed)
+
+
 @pytest.mark.parametrize(
     "net_id", ["", " ", "a b", "../abc", "a/b", "a\\b", ".", "abc.zip", "abc\n", "é1"]
 )

@@ -66,6 +66,9 @@ def bundle(notebook: NotebookNode) -> NotebookNode:
     for number, cell in enumerate(cells):
         cell["id"] = f"package-{number:02d}"
     alone = nbformat.from_dict(notebook)
+    for cell in alone.cells:
+        if cell.cell_type == "markdown":  # what a link leads to stays behind
+            cell["source"] = re.sub(r"\[([^]]+)\]\(docs/[^)]+\)", r"`\1`", cell["source"])
     first = next(index for index, cell in enumerate(alone.cells) if cell.cell_type == "code")
     alone.cells[first:first] = cells
     return alone
