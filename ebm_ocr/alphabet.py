@@ -43,10 +43,10 @@ def transform_word(word: str) -> Tensor:
     Raises:
         TypeError, ValueError: see :func:`check_word`.
     """
-    return torch.tensor(_symbols(word))
+    return torch.tensor(symbols_of(word))
 
 
-def _symbols(word: str) -> list[int]:
+def symbols_of(word: str) -> list[int]:
     """The classes of a word's letters, a separator after each."""
     return [c for letter in check_word(word) for c in (LETTERS.index(letter), BETWEEN)]
 
@@ -55,7 +55,7 @@ def spell(words: Sequence[str]) -> tuple[Tensor, Tensor]:
     """:func:`transform_word` for a batch: (B, T) targets,
     padded with separators, and their (B,) lengths."""
     # of lists: torch.func.linearize takes what pad_sequence makes of tensors for zeros
-    targets = [_symbols(word) for word in as_words(words)]
+    targets = [symbols_of(word) for word in as_words(words)]
     lengths = [len(target) for target in targets]
     padded = [target + [BETWEEN] * (max(lengths) - len(target)) for target in targets]
     return torch.tensor(padded), torch.tensor(lengths)

@@ -17,7 +17,7 @@ from numbers import Real
 
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import Code, Markdown, display
+from IPython.display import Markdown, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
@@ -49,7 +49,9 @@ def show_source(*functions: Callable | type) -> None:
             raise TypeError(
                 f"expected functions with a source in Python, got {function!r}"
             ) from None
-    display(Code("\n\n".join(sources).rstrip(), language="python"))
+    source = "\n\n".join(sources).rstrip()
+    # a fenced block is coloured and of even width in Jupyter, on GitHub and in what nbconvert makes
+    display({"text/markdown": f"```python\n{source}\n```", "text/plain": source}, raw=True)
 
 
 def edited(function: Callable, line: str, instead: str) -> Callable:

@@ -82,11 +82,12 @@ def test_what_is_shown_is_the_code_that_runs(shown):
 
 def test_sources_are_shown_one_below_another_in_colour(outputs):
     show_source(find_path, SimpleNet.forward)
-    ((code, _),) = outputs
-    assert code.data.startswith("def find_path(pm: Tensor)")
-    assert "\n\n\ndef forward(self" in code.data
-    assert "Find the lowest" not in code.data
-    assert 'class="k"' in code._repr_html_()
+    ((shown, _),) = outputs
+    source = shown["text/plain"]
+    assert source.startswith("def find_path(pm: Tensor)")
+    assert "\n\n\ndef forward(self" in source
+    assert "Find the lowest" not in source
+    assert shown["text/markdown"] == f"```python\n{source}\n```"  # coloured by its language
 
 
 @pytest.mark.parametrize("axes", [1, 2])
