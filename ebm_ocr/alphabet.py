@@ -54,7 +54,7 @@ def symbols_of(word: str) -> list[int]:
 def spell(words: Sequence[str]) -> tuple[Tensor, Tensor]:
     """:func:`transform_word` for a batch: (B, T) targets,
     padded with separators, and their (B,) lengths."""
-    # of lists: torch.func.linearize takes what pad_sequence makes of tensors for zeros
+    # lists: pad_sequence of tensors gives other values within torch.func.linearize
     targets = [symbols_of(word) for word in as_words(words)]
     lengths = [len(target) for target in targets]
     padded = [target + [BETWEEN] * (max(lengths) - len(target)) for target in targets]

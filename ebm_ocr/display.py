@@ -1,7 +1,7 @@
 """What a notebook shows: sources without their docstrings, figures with words for those who
 cannot see them, tables.
 
-The only module that needs IPython, which every notebook has.
+The only module that needs IPython and Pygments, which every notebook has.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from IPython.display import Markdown, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import PythonLexer
 
 SHARPNESS = 2
 """Pixels of a shown figure for each of its own: 200 an inch where ``figure.dpi`` is 100."""
@@ -50,8 +53,11 @@ def show_source(*functions: Callable | type) -> None:
                 f"expected functions with a source in Python, got {function!r}"
             ) from None
     source = "\n\n".join(sources).rstrip()
-    # a fenced block is coloured and of even width in Jupyter, on GitHub and in what nbconvert makes
-    display({"text/markdown": f"```python\n{source}\n```", "text/plain": source}, raw=True)
+    # within <code>: nbconvert gives a <pre> in an output the font of the text
+    form = HtmlFormatter(wrapcode=True, cssclass="source")
+    colours = f"<style>{form.get_style_defs('.source')}</style>"
+    html = colours + highlight(source, PythonLexer(), form)
+    display({"text/html": html, "text/plain": source}, raw=True)
 
 
 def edited(function: Callable, line: str, instead: str) -> Callable:

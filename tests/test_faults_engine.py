@@ -420,10 +420,12 @@ def test_transforms_within_a_compiled_function(name):
     for function in (grad(total), pushed, lambda e: vmap(total)(e[None])):
         torch.compiler.reset()
         compiled = torch.compile(function, backend="aot_eager")  # may break where it cannot follow
+        refusal = "it must override the setup_context"  # of older compilers
         try:
             found = compiled(draw())
-        except torch._dynamo.exc.TorchRuntimeError:  # a clear refusal
-            assert torch.__version__ < (2, 15)
+        except torch._dynamo.exc.TorchRuntimeError as error:
+            if torch.__version__ >= (2, 15) or refusal not in str(error):
+                raise
         else:
             torch.testing.assert_close(found, function(draw()))
 

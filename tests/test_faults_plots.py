@@ -106,7 +106,8 @@ def test_what_the_engine_takes_is_drawn_whatever_its_type_and_gradient(values, d
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @each_plot()
 def test_what_is_on_a_gpu_is_drawn(values, draw):
-    draw(values.cuda())
+    image = draw(values.cuda()).get_images()[0].get_array()
+    assert sorted(image.ravel().tolist()) == sorted(values.double().ravel().tolist())
 
 
 @pytest.mark.fault("plots of what is no tensor say so", "visdom #366")
