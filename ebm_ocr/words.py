@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import matplotlib
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import ImageFont
 from torch import Tensor
 from torch.nn.functional import pad
 from torch.utils.data import Dataset, get_worker_info
@@ -124,22 +124,22 @@ class Font(ImageFont.FreeTypeFont):
 
     def _ink(self, text: str) -> Tensor:
         """(32, W) ink in 0..1, as wide as it reaches, the line's box centred vertically."""
-        ascent, descent = self.getmetrics()
-        left, _, right, _ = self.getbbox(text, features=self.features)
-        margin = HEIGHT  # room to see what would fall outside
-        canvas = Image.new("L", (int(right - left) + 2 * margin, 3 * HEIGHT))
-        place = margin - min(0, int(left)), margin + (HEIGHT - ascent - descent) // 2
-        ImageDraw.Draw(canvas).text(place, text, fill=255, font=self, features=self.features)
-        box = canvas.getbbox()
-        if box is None:
+        mask, (left, top) = self.getmask2(text, features=self.features)
+        pixels = np.frombuffer(bytes(mask), np.uint8).reshape(mask.size[::-1])
+        rows, columns = (np.flatnonzero(pixels.any(axis)) for axis in (1, 0))
+        if not len(rows):
             raise ValueError(f"expected a font that draws {text!r}, this one leaves no ink")
-        if box[1] < margin or box[3] > margin + HEIGHT:
+        top, left = int(top) + (HEIGHT - sum(self.getmetrics())) // 2, max(0, int(left))
+        if top + rows[0] < 0 or top + rows[-1] >= HEIGHT:
             raise ValueError(
                 f"expected {text!r} to be at most {HEIGHT} px high, "
                 f"a font of {self.size} px needs more"
             )
-        inked = canvas.crop((margin, margin, box[2], margin + HEIGHT))
-        return torch.from_numpy(np.array(inked)).float().mul_(1 / 255)
+        inked = pixels[rows[0] : rows[-1] + 1, : columns[-1] + 1]
+        ink = torch.zeros(HEIGHT, left + inked.shape[1])
+        where = ink[top + rows[0] : top + rows[-1] + 1, left:]
+        where.copy_(torch.from_numpy(inked.copy())).mul_(1 / 255)
+        return ink
 
 
 class SimpleWordsDataset(Dataset[Sample]):
