@@ -19,8 +19,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Markdown, display
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageChops
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
@@ -28,6 +29,8 @@ from pygments.lexers import PythonLexer
 SHARPNESS = 2
 """Pixels of a shown figure for each of its own: 200 an inch where ``figure.dpi`` is 100."""
 COLOURS = 256
+MARGIN = 0.04
+"""Inches of empty paper around what is drawn, as constrained layouts keep it."""
 
 
 def show_source(*functions: Callable | type) -> None:
@@ -167,16 +170,23 @@ def _figure(drawn: object) -> Figure:
 
 
 def _palette_png(figure: Figure, dpi: float) -> tuple[bytes, int]:
-    """A figure as PNG of at most 256 colours, and its width in pixels."""
-    drawing, png = io.BytesIO(), io.BytesIO()
-    fast = {"compress_level": 1}  # it is only read again below
-    figure.savefig(
-        drawing, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.05, pil_kwargs=fast
-    )
-    with Image.open(drawing) as image:
-        paper = Image.new("RGB", image.size, "white")
-        paper.paste(image, mask=image.getchannel("A"))
+    """A figure as PNG of at most 256 colours without empty margins, and its width in pixels."""
+    if figure.get_layout_engine() is None:
+        figure.set_layout_engine("constrained")  # or labels may reach beyond the figure
+    figure.set_dpi(dpi)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    drawing = Image.fromarray(np.asarray(canvas.buffer_rgba()))
+    paper = Image.new("RGB", drawing.size, "white")
+    paper.paste(drawing, mask=drawing.getchannel("A"))
+    empty = Image.new("RGB", paper.size, paper.getpixel((0, 0)))
+    drawn = ImageChops.difference(paper, empty).getbbox() or (0, 0, *paper.size)
+    pad = round(MARGIN * dpi)
+    left, top = (max(0, place - pad) for place in drawn[:2])
+    right, bottom = (min(size, place + pad) for size, place in zip(paper.size, drawn[2:]))
+    paper = paper.crop((left, top, right, bottom))
     small = paper.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    png = io.BytesIO()
     small.save(png, format="PNG")
     return png.getvalue(), small.width
 

@@ -8,6 +8,7 @@ import math
 
 import matplotlib.pyplot as plt
 import nbformat
+import numpy as np
 import pytest
 import torch
 from nbconvert import HTMLExporter
@@ -113,6 +114,20 @@ def test_a_figure_is_shown_as_a_small_png_with_its_text_and_closed(outputs, axes
         assert image.width < 2 * 6.6 * 100
         assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
     assert len(png) < 70_000
+
+
+def test_a_figure_fits_its_picture_without_empty_margins(outputs):
+    """Also one that nothing was to lay out, whose title is too high for it."""
+    figure, ax = plt.subplots(figsize=(2, 2))
+    ax.set_ylabel("on two\n lines")
+    ax.set_title("five\nlines\nof\na\ntitle")
+    show(figure, "empty axes")
+    with Image.open(io.BytesIO(base64.b64decode(outputs[0][0]["image/png"]))) as image:
+        ink = 255 - np.asarray(image.convert("L"))
+    pad = round(0.04 * 200)
+    for side in (ink, ink[::-1], ink.T, ink.T[::-1]):
+        assert not side[:pad].any()
+        assert side[pad].any()
 
 
 def test_a_whole_figure_or_a_grid_of_axes_can_be_shown(outputs):
