@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import os
 import sys
 import time
 import warnings
@@ -385,11 +386,11 @@ def _losses(loss: Callable[[Answers], Tensor], answers: Answers) -> Tensor:
 @contextmanager
 def _progress(passes: range) -> Iterator[tqdm]:
     """A bar that shows the passes, where there is a console; no warnings of copied schedules."""
-    quiet = sys.stderr is None or getattr(sys.stderr, "closed", False)
+    no_console = sys.stderr is None or getattr(sys.stderr, "closed", False)
+    quiet = no_console or bool(os.environ.get("TQDM_DISABLE"))  # notebooks' bars do not ask
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Seems like `optimizer.step")
-        silence = {"disable": True} if quiet else {}  # else TQDM_DISABLE decides
-        yield tqdm(passes, desc="training", unit="pass", mininterval=5, **silence)
+        yield tqdm(passes, desc="training", unit="pass", mininterval=5, disable=quiet)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
+import tqdm
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from fontTools.ttLib import TTCollection, TTFont
@@ -48,6 +49,7 @@ from ebm_ocr import (
     train_from_scratch,
     train_gtn_model,
     train_model,
+    training,
 )
 
 SMALL = TrainConfig(words=48, epochs=6, batch_size=16)
@@ -735,6 +737,22 @@ def test_training_without_a_console(monkeypatch, stream):
     closed.close()
     monkeypatch.setattr(sys, "stderr", None if stream == "none" else closed)
     assert len(run_loop("letters", SimpleNet()).loss) == 1
+
+
+@pytest.mark.fault("bars that ignore TQDM_DISABLE in notebooks", "found by ourselves")
+def test_tqdm_disable_silences_notebooks_too(monkeypatch):
+    bars = []
+
+    def notebook_bar(*args, disable=False, **options):  # as tqdm.notebook: never asks
+        bars.append(disable)
+        return tqdm.std.tqdm(*args, disable=True, **options)
+
+    monkeypatch.setattr(training, "tqdm", notebook_bar)
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    run_loop("letters", SimpleNet())
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    run_loop("letters", SimpleNet())
+    assert bars == [False, True]
 
 
 @pytest.mark.fault("a loss that cannot serve", "faults-2, unclear errors")
