@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import alignment, losses
+from benchmarks import accuracy, alignment, losses
 from benchmarks.alignment import BETWEEN, CLASSES, contenders, interleave, make_inputs
 from benchmarks.homework import compare, loop_find_path, loop_train
 from ebm_ocr import (
@@ -73,6 +73,14 @@ def test_every_contender_is_timed_and_missing_ones_are_left_out(monkeypatch):
     times = interleave(calls, rounds=1, row=1)
     assert set(times) == set(calls)
     assert all(seconds > 0 for seconds in times.values())
+
+
+@pytest.mark.parametrize("way", accuracy.WAYS)
+def test_ways_of_training_are_compared_on_one_start(way):
+    found = accuracy.run(way, 0, TINY, test_words=2)
+    assert len(found["accuracy"]) == TINY.epochs
+    assert list(found["read"]) == [str(length) for length in range(2, 13)]
+    assert 0 <= found["named"] < 170 / 26  # windows of the alphabet
 
 
 @pytest.mark.parametrize("name", ["hinge", "NLL (CRF)"])

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.accuracy import WAYS
+from ebm_ocr import TrainConfig
+
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = json.loads((ROOT / "hw4_impl.ipynb").read_text(encoding="utf-8"))
 CODE = [cell for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
@@ -62,7 +65,7 @@ def test_algorithms_are_imported_not_defined():
     defined = [
         n.name for n in ast.walk(ast.parse(SOURCE)) if isinstance(n, ast.FunctionDef | ast.ClassDef)
     ]
-    helpers = {"shows_whole", "redraw", "symptom", "by_graphs", "passes_to"}
+    helpers = {"shows_whole", "redraw", "symptom", "by_graphs", "measured"}
     assert set(defined) <= helpers | {"draw_family", "lowest_of", "span", "mean_of"}
 
 
@@ -117,6 +120,15 @@ def test_curves_of_part_3_are_of_thirteen_losses_and_three_seeds():
         assert f"| {name} |" in table
         assert len(runs) == 3
         assert len({len(run["accuracy"]) for run in runs}) == 1
+
+
+def test_curves_of_part_2_are_of_three_trainings_with_the_recipe_of_the_notebook():
+    measured = json.loads((ROOT / "benchmarks/results/accuracy.json").read_text(encoding="utf-8"))
+    assert f"{TrainConfig()}, seeds 0 to 4" in measured["made by"]
+    assert list(measured["ways"]) == list(WAYS)
+    for runs in measured["ways"].values():
+        assert len(runs) == 5
+        assert {len(run["accuracy"]) for run in runs} == {TrainConfig().epochs}
 
 
 def test_every_picture_says_in_words_what_it_shows():
