@@ -258,7 +258,7 @@ def plot_history(
         values = getattr(history, quantity)
         shown = f" {name}" if str(name).startswith("_") else name  # legends leave out "_name"
         ax.plot(range(1, len(values) + 1), values, style, marker=".", label=shown)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
     ax.set(xlabel="pass over the words", ylabel=quantity.replace("_", " "))
     if len(histories) > 1:
         ax.legend()

@@ -62,3 +62,16 @@ def softmin(energies, beta):
     if math.isinf(beta):
         return energies.min()
     return -torch.logsumexp(-beta * energies, 0) / beta
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Name and time each test that trains, set-up included."""
+    seconds = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if "slow" in getattr(report, "keywords", ()):
+                seconds[report.nodeid] = seconds.get(report.nodeid, 0) + report.duration
+    if seconds:
+        terminalreporter.section(f"{len(seconds)} tests train, {sum(seconds.values()):.0f} s")
+        for test in sorted(seconds, key=seconds.__getitem__, reverse=True):
+            terminalreporter.line(f"{seconds[test]:6.1f} s  {test}")

@@ -9,13 +9,16 @@ import json
 import re
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbconvert import HTMLExporter, ScriptExporter, SlidesExporter
 
 from benchmarks.accuracy import WAYS
 from ebm_ocr import TrainConfig
 
 ROOT = Path(__file__).parents[1]
-NOTEBOOK = json.loads((ROOT / "hw4_impl.ipynb").read_text(encoding="utf-8"))
+NOTEBOOK_TEXT = (ROOT / "hw4_impl.ipynb").read_text(encoding="utf-8")
+NOTEBOOK = json.loads(NOTEBOOK_TEXT)
 CODE = [cell for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
 SOURCE = "\n".join("".join(cell["source"]) for cell in CODE)
 PROSE = "\n".join(
@@ -139,6 +142,19 @@ def test_every_picture_says_in_words_what_it_shows():
         if "image/png" in output.get("data", {})
     ]
     assert all(len(output["metadata"]["image/png"]["alt"]) > 15 for output in pictures)
+
+
+def test_nbconvert_makes_pages_slides_and_a_script():
+    notebook = nbformat.reads(NOTEBOOK_TEXT, as_version=4)
+    page, _ = HTMLExporter(template_name="classic").from_notebook_node(notebook)
+    pictures = re.findall(r"<img[^>]*src=.data:image/png[^>]*>", page)
+    outputs = [output for cell in CODE for output in cell["outputs"]]
+    assert len(pictures) == sum("image/png" in output.get("data", {}) for output in outputs)
+    assert all(re.search(r"""alt=(["']).{15,}?\1""", picture) for picture in pictures)
+    slides, _ = SlidesExporter().from_notebook_node(notebook)
+    assert "reveal" in slides
+    script, _ = ScriptExporter().from_notebook_node(notebook)
+    ast.parse(script)
 
 
 def test_nothing_is_left_of_bars_widgets_and_times_of_day():

@@ -1,10 +1,13 @@
 """Rendering, random words, batches."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import matplotlib.font_manager
+import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageDraw
 from torch.utils.data import DataLoader
 
 from ebm_ocr import (
@@ -160,6 +163,32 @@ def test_too_few_windows_names_word_windows_and_need():
 def test_too_high_font():
     with pytest.raises(ValueError, match="32 px high"):
         SimpleWordsDataset(1, font_size=60).draw_text("gh")
+
+
+def test_text_without_ink_is_refused():
+    font = SimpleWordsDataset(1, 1).font
+    with pytest.raises(ValueError, match="expected a font that draws ' ', this one leaves no ink"):
+        font.ink(" ")
+
+
+@pytest.mark.parametrize("name", ["DejaVuSans-Oblique.ttf", "STIXGeneralItalic.ttf", "cmr10.ttf"])
+def test_ink_is_what_pillow_draws(name):
+    """Also of letters that reach to the left of where they begin, such as the j of an italic."""
+    path = Path(matplotlib.get_data_path()) / "fonts/ttf" / name
+    for size in (12, 20):
+        dataset = SimpleWordsDataset(1, 1, font=path, font_size=size)
+        font, margin = dataset.font, 40
+        for text in ("j", "fjord", "glyphs", "wavy"):
+            left = font.getbbox(text, features=font.features)[0]
+            canvas = Image.new("L", (300, 32))
+            place = margin - min(0, int(left)), (32 - sum(font.getmetrics())) // 2
+            draw = ImageDraw.Draw(canvas)
+            draw.text(place, text, fill=255, font=font, features=font.features)
+            ink = font.ink(text)
+            right = margin + ink.shape[1]
+            drawn = torch.from_numpy(np.array(canvas)).float() / 255
+            torch.testing.assert_close(drawn[:, margin:right], ink)
+            assert not drawn[:, right:].any()
 
 
 @pytest.mark.parametrize("word", ["", "Ab", "\u00e9"])
