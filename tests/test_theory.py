@@ -3,6 +3,7 @@ and what its figures claim."""
 
 import math
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -196,6 +197,46 @@ def test_1_2_iv_weights_never_vanish_and_sum_to_zero(beta):
     assert weights.sum().abs() < 1e-12
     gaps = (energies - energies[right])[torch.arange(7) != right]
     torch.testing.assert_close(loss, torch.log1p(torch.exp(-beta * gaps).sum()) / beta)
+
+
+@pytest.mark.parametrize("beta", BETAS)
+def test_1_2_iv_wrong_energies_of_a_free_table_rise_together(beta):
+    energies = (2 * torch.randn(7)).requires_grad_()
+    nll_loss(energies[0], torch.logsumexp(-beta * energies, 0), beta).backward()
+    velocity = -energies.grad
+    assert velocity[0] < 0
+    assert (velocity[1:] > 0).all()
+    torch.testing.assert_close(velocity.sum(), torch.tensor(0.0))
+    growth = (beta * velocity * torch.exp(beta * energies.detach()))[1:]  # of exp(beta F)
+    torch.testing.assert_close(growth, growth[:1].expand(6))
+
+
+@pytest.mark.parametrize("beta", BETAS)
+def test_1_2_iv_a_gaussian_well_has_no_lowest_loss(beta):
+    losses = []
+    for s in (1.0, 0.1, 0.01):
+        grid = s * torch.linspace(-30, 30, 60_001)
+        integral = torch.trapezoid(torch.exp(-beta * grid**2 / (2 * s**2)), grid)
+        losses.append(nll_loss(torch.tensor(0.0), integral.log(), beta))
+        stated = torch.tensor(2 * math.pi * s**2 / beta).log() / (2 * beta)
+        torch.testing.assert_close(losses[-1], stated, rtol=1e-6, atol=1e-6)
+    steps = torch.stack(losses).diff()
+    torch.testing.assert_close(steps, torch.full((2,), -math.log(10) / beta))
+
+
+def test_1_2_iv_figure_2_a_margin_bounds_the_depth_and_not_the_slope():
+    depths, slopes = zip(*(figures.edge("hinge", points) for points in figures.GRIDS))
+    assert [f"{depth:.2f}" for depth in depths] == ["1.12", "1.14", "1.14"]
+    assert [f"{slope:.0f}" for slope in slopes] == ["22", "228", "2281"]
+    steeper = [figures.edge("nll", points)[1] for points in figures.GRIDS]
+    assert all(fine > 9 * coarse for coarse, fine in pairwise(steeper))
+
+
+def test_1_3_d_iii_weight_of_the_right_answer_may_be_large_where_one_rival_is_far():
+    energies = torch.tensor([0.0, 10.0, -10.0])  # right, far above it, far below it
+    probability = gibbs(energies, 1.0)
+    assert 1 - probability[0] > 0.9999
+    assert probability[1] <= math.exp(energies[0] - energies[1])
 
 
 def test_1_2_iv_figure_2_nll_digs_for_ever_and_the_hinge_stops():
