@@ -68,7 +68,7 @@ def test_algorithms_are_imported_not_defined():
     defined = [
         n.name for n in ast.walk(ast.parse(SOURCE)) if isinstance(n, ast.FunctionDef | ast.ClassDef)
     ]
-    helpers = {"shows_whole", "redraw", "symptom", "by_graphs", "measured"}
+    helpers = {"shows_whole", "redraw", "symptom", "by_graphs", "along_best_path", "measured"}
     assert set(defined) <= helpers | {"draw_family", "lowest_of", "span", "mean_of"}
 
 
