@@ -264,14 +264,14 @@ def _draw_arc(
     if start == end:
         loop = Arc((x0, y0 + 0.45), 0.5, 0.6, theta1=-60, theta2=240, color=colour, lw=width)
         ax.add_patch(loop)
-        return x0, y0 + 0.78
+        return x0, y0 + 0.95  # above it, or `_` would be a piece of the loop
     # arcs that pass over a node go round below it
     passes_over = y0 == y1 and x1 - x0 >= 3
     bend = 0.4 if passes_over else (0.0, 0.4, -0.4)[rank % 3]
     ends = {"arrowstyle": "-|>", "mutation_scale": 8 + 4 * size, "shrinkA": 11, "shrinkB": 11}
     line = {"color": colour, "linewidth": width, "connectionstyle": f"arc3,rad={bend}"}
     ax.annotate("", (x1, y1), (x0, y0), arrowprops={**ends, **line})
-    along = 0.5 if bend else 0.36  # straight arcs cross others in their middle
+    along = 0.5 if bend else 0.33  # straight arcs cross others in their middle
     lift = bend * 2 * along * (1 - along)
     return x0 + along * (x1 - x0) + lift * (y1 - y0), y0 + along * (y1 - y0) - lift * (x1 - x0)
 

@@ -84,15 +84,8 @@ def linear_graph(energies: Tensor) -> Graph:
     windows, classes = energies.shape
     sources = [window for window in range(windows) for _ in range(classes)]
     targets = [window + 1 for window in sources]
-    return Graph(
-        windows + 1,
-        [0],
-        [windows],
-        sources,
-        targets,
-        [*range(classes)] * windows,
-        energies.flatten(),
-    )
+    labels = [*range(classes)] * windows
+    return Graph(windows + 1, [0], [windows], sources, targets, labels, energies.flatten())
 
 
 def alignment_graph(
@@ -116,38 +109,35 @@ def alignment_graph(
             beside optional separators without a ``separator``.
     """
     check_choice("separators", separators, ("required", "optional"))
-    states = [whole_number("a symbol", symbol, least=0) for symbol in symbols]
-    doors = 1
-    if separators == "optional":
-        if separator is None and max(states, default=0) > BETWEEN:
-            raise ValueError(
-                f"expected symbols 0..{BETWEEN}, or separator= where there are more classes, "
-                f"got {max(states)}"
-            )
-        gap = BETWEEN if separator is None else whole_number("a separator", separator, least=0)
-        letters = [symbol for symbol in states if symbol != gap]
-        states = [gap, *(symbol for letter in letters for symbol in (letter, gap))]
-        doors = 2
-    if not states:
-        raise ValueError("expected at least one symbol to align with separators required, got none")
+    states = _states(symbols, separators, separator)
+    optional, last = separators == "optional", len(states)
     arcs = []  # node 0 is the start, node i + 1 has just read state i
     for state, symbol in enumerate(states):
         node = state + 1
-        arcs += [(node, node, symbol), (node - 1, node, symbol)]
-        may_skip = doors == 2 and state % 2 == 1 and (state == 1 or states[state - 2] != symbol)
-        if may_skip:
-            arcs.append((max(node - 2, 0), node, symbol))
+        arcs += [(node, node, symbol), (node - 1, node, symbol)]  # once more, or for the first time
+        is_letter = optional and state % 2 == 1
+        if is_letter and (state == 1 or states[state - 2] != symbol):
+            arcs.append((max(node - 2, 0), node, symbol))  # past the separator before it
     sources, targets, labels = (list(column) for column in zip(*arcs))
-    last = len(states)
-    return Graph(
-        last + 1,
-        [0],
-        [last - door for door in range(doors)],
-        sources,
-        targets,
-        labels,
-        torch.zeros(len(arcs)),
-    )
+    accepts = [last, last - 1] if optional else [last]
+    return Graph(last + 1, [0], accepts, sources, targets, labels, torch.zeros(len(arcs)))
+
+
+def _states(symbols: Sequence[int] | Tensor, separators: str, separator: int | None) -> list[int]:
+    """The symbols to align; with optional separators one before, between and behind the letters."""
+    states = [whole_number("a symbol", symbol, least=0) for symbol in symbols]
+    if separators == "required":
+        if not states:
+            raise ValueError("expected at least one symbol, or separators optional, got none")
+        return states
+    if separator is None and max(states, default=0) > BETWEEN:
+        raise ValueError(
+            f"expected symbols 0..{BETWEEN}, or separator= where there are more classes, "
+            f"got {max(states)}"
+        )
+    gap = BETWEEN if separator is None else whole_number("a separator", separator, least=0)
+    letters = [symbol for symbol in states if symbol != gap]
+    return [gap, *(symbol for letter in letters for symbol in (letter, gap))]
 
 
 def intersect(first: Graph, second: Graph) -> Graph:
@@ -172,12 +162,10 @@ def intersect(first: Graph, second: Graph) -> Graph:
                 if into not in reached:
                     reached[into] = None
                     queue.append(into)
-    useful = {(a, b) for a in first.accepts for b in second.accepts if (a, b) in reached}
-    grew = True
-    while grew:
-        before = len(useful)
+    useful, size = {(a, b) for a in first.accepts for b in second.accepts if (a, b) in reached}, -1
+    while len(useful) > size:  # as long as it grows
+        size = len(useful)
         useful |= {source for source, target, _, _ in pairs if target in useful}
-        grew = len(useful) > before
     number = {node: index for index, node in enumerate(node for node in reached if node in useful)}
     kept = [pair for pair in pairs if pair[0] in number and pair[1] in number]
     theirs = first.weights[[i for _, _, i, _ in kept]].to(second.weights.device)

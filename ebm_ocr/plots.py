@@ -34,6 +34,8 @@ PROBABILITY_MAP = "magma"
 PATH_COLOUR, RIVAL_COLOUR = "tab:red", "black"
 WIDEST, HIGHEST = 6.5, 5.5
 """Inches of a figure made here, at most: text of 8 points is still read on a phone."""
+MANY = 100
+"""Windows from which on a path is drawn with a fine line."""
 LANDSCAPE_MARKS = (("o", "white"), ("s", "0.7"), ("^", "0.4"))
 """Of all networks but the last: shapes and greys."""
 CLIP = 0.5
@@ -482,9 +484,11 @@ def _matrix(
 def _draw_path(
     ax: Axes, xs: np.ndarray, rows: np.ndarray, label: str, rank: int = 0, steps: bool = False
 ) -> None:
-    """A line with a dot a window, cased in white; the second, dashed, lies on the first."""
+    """A line with a dot a window, cased in white; the second, dashed, lies on the first. A path of
+    many windows is drawn finer, or it would hide its own cells."""
     colour, dashes, width = ((PATH_COLOUR, "-", 2.0), (RIVAL_COLOUR, (0, (2, 1.5)), 1.2))[rank]
-    (casing,) = ax.plot(xs, rows, ".-", c="white", lw=width + 1.8, ms=2.5 * width + 2.5, zorder=2.5)
+    width = width / 2 if len(xs) > MANY else width
+    (casing,) = ax.plot(xs, rows, ".-", c="white", lw=2 * width, ms=3.75 * width, zorder=2.5)
     (line,) = ax.plot(xs, rows, ".", c=colour, lw=width, ms=2.5 * width, zorder=3 + rank)
     line.set(linestyle=dashes, label=label)
     for drawn in (casing, line):

@@ -13,15 +13,18 @@ from benchmarks import accuracy, alignment, losses
 from benchmarks.alignment import BETWEEN, CLASSES, contenders, interleave, make_inputs
 from benchmarks.homework import compare, loop_find_path, loop_train
 from ebm_ocr import (
+    ALPHABET_SIZE,
     LETTERS,
     TrainConfig,
     find_path,
+    forward_loss,
     free_energy,
     normalise,
     path_cross_entropy,
     prepare,
     spell,
     train_ebm_model,
+    transform_word,
 )
 
 TINY = TrainConfig(words=40, epochs=1)
@@ -127,3 +130,12 @@ def test_ranking_words_is_faster_than_one_by_one():
             assert ranked[name] < 1.5 * min(took)  # measured: 0.3 and 0.6 of it
     finally:
         torch.set_num_threads(threads)
+
+
+def test_a_begun_loss_counts_the_paths_that_begin_with_a_letter():
+    energies = torch.randn(3, 6, ALPHABET_SIZE, dtype=torch.float64)
+    targets = transform_word("ab").expand(3, -1)
+    begins_empty = (-normalise(energies)[:, 0, BETWEEN]).exp()  # and then any path of the rest
+    goes_on = (-forward_loss(energies[:, 1:], targets)).exp()
+    begun = (-forward_loss(energies, targets)).exp() - begins_empty * goes_on
+    torch.testing.assert_close((-accuracy.begun_loss(energies, targets)).exp(), begun)
