@@ -3,14 +3,15 @@ computed with the package's own losses.
 
     python theory/figures.py
 
-writes theory/figures/*.pdf and theory/figures/numbers.tex.
-tests/test_theory.py checks what the figures claim.
+writes theory/figures/*.pdf, theory/numbers.tex, which is committed, and the digest of the
+sources that the PDF carries. tests/test_theory.py checks what the figures claim.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +23,9 @@ from torch import Tensor, nn
 
 from ebm_ocr import losses
 
-FOLDER = Path(__file__).parent / "figures"
+THEORY = Path(__file__).parent
+FOLDER = THEORY / "figures"
+NUMBERS = THEORY / "numbers.tex"
 MARGIN = 1.0
 GRIDS = (41, 401, 4001)
 """Values of y in Figure 2, from a coarse grid to a fine one."""
@@ -38,6 +41,8 @@ STYLE = {
     "lines.linewidth": 1.3,
     "figure.constrained_layout.use": True,
 }
+STEPS = [-0.2, 0.5, 1, 2, 4, 8]
+"""Losses at which the grey of Figure 4 changes."""
 GOOD, BAD = r"$F_W(x,y)$", r"$F_W(x,\bar{y})$"
 Pair = Callable[[Tensor, Tensor], Tensor]
 PAIRS: dict[str, Pair] = {
@@ -144,13 +149,15 @@ def plot_difference(name: str, style: str, value: Axes, derivative: Axes) -> Non
     difference = torch.linspace(-4, 4, 801, dtype=torch.float64)
     good, bad = difference / 2, -difference / 2
     by_good, by_bad = slope(PAIRS[name], good, bad)
-    value.plot(difference, PAIRS[name](good, bad), style, color="black", label=name)
-    derivative.plot(difference, (by_good - by_bad) / 2, style, color="black", label=name)
+    # the first lies under the others, broad: simple runs along it
+    look = {"color": "0.7", "linewidth": 3.5} if style == "-" else {"color": "black"}
+    value.plot(difference, PAIRS[name](good, bad), style, label=name, **look)
+    derivative.plot(difference, (by_good - by_bad) / 2, style, label=name, **look)
 
 
 def draw_difference() -> plt.Figure:
     """Four losses and their slopes, side by side."""
-    figure, (value, derivative) = plt.subplots(1, 2, figsize=(6.3, 2.3))
+    figure, (value, derivative) = plt.subplots(1, 2, figsize=(6.3, 2.4))
     for name, style in {"hinge": "-", "log": "--", "simple": "-.", "square-square": ":"}.items():
         plot_difference(name, style, value, derivative)
     value.set(ylim=(-0.1, 4.5), ylabel=r"loss $\ell$")
@@ -159,26 +166,23 @@ def draw_difference() -> plt.Figure:
         ax.set_xlabel(rf"$\Delta=\,${GOOD}$\,-\,${BAD}")
         ax.axvline(-MARGIN, color="0.75", linewidth=0.6)
         ax.axvline(0, color="0.75", linewidth=0.6)
-    value.legend(frameon=False, loc="upper left")
+    lines = value.get_legend_handles_labels()
+    figure.legend(*lines, frameon=False, loc="outside upper center", ncols=4, handlelength=3)
     return figure
 
 
 def draw_plane() -> plt.Figure:
-    """Level lines and descent directions of every pair loss, as LeCun et al. 2006 draw them."""
-    figure, axes = plt.subplots(2, 3, figsize=(6.3, 4.2), sharex=True, sharey=True)
+    """Height and descent direction of every pair loss, in the plane that LeCun et al. 2006 draw."""
+    figure, axes = plt.subplots(2, 3, figsize=(6.3, 3.4), sharex=True, sharey=True)
     levels = torch.linspace(-2, 3, 101, dtype=torch.float64)
     coarse = torch.linspace(-1.75, 2.75, 8, dtype=torch.float64)
     for ax, (name, loss) in zip(axes.flat, PAIRS.items()):
         bad, good = torch.meshgrid(levels, levels, indexing="ij")
-        lines = ax.contour(
-            good,
-            bad,
-            loss(good, bad),
-            [-1, 0.25, 0.5, 1, 2, 3, 5, 8],
-            colors="0.45",
-            linewidths=0.8,
-        )
-        ax.clabel(lines, fontsize=6, fmt="%g")
+        heights = loss(good, bad).clamp(min=-0.1)
+        # white up to 0.5, then darker and darker, and never so dark that an arrow is lost
+        greys = [f"{shade:.2f}" for shade in (1, 0.92, 0.84, 0.76, 0.68, 0.6)]
+        picture = ax.contourf(good, bad, heights, STEPS, colors=greys, extend="max")
+        picture.set_edgecolor("face")
         bad, good = torch.meshgrid(coarse, coarse, indexing="ij")
         by_good, by_bad = slope(loss, good, bad)
         moved = (by_good.abs() + by_bad.abs()) > 0
@@ -199,7 +203,7 @@ def draw_collapse(flat: Collapse, shaped: Collapse) -> plt.Figure:
     figure, axes = plt.subplots(1, 3, figsize=(6.3, 2.15), width_ratios=[1, 1, 1.15])
     for ax, run, title in zip(axes, (flat, shaped), ("energy loss", "square-square loss")):
         picture = ax.contourf(
-            AXIS, AXIS, run.surface.T.clamp(0, 1.5), torch.linspace(0, 1.5, 11), cmap="gray"
+            AXIS, AXIS, run.surface.T, torch.linspace(0, 1.5, 11), cmap="gray", extend="max"
         )
         picture.set_edgecolor("face")
         ax.add_patch(
@@ -240,7 +244,7 @@ def edge(kind: str, points: int) -> tuple[Tensor, Tensor]:
 def draw_sharpening() -> plt.Figure:
     """The table of energies after more and more steps, and the slope beside the right answer on
     finer and finer grids."""
-    figure, axes = plt.subplots(1, 3, figsize=(6.3, 2.2))
+    figure, axes = plt.subplots(1, 3, figsize=(6.3, 1.95))
     axes[1].sharey(axes[0])
     for ax, kind, title, style in zip(
         axes, ("nll", "hinge"), ("NLL", "hinge, $m=1$"), ("o-", "s--")
@@ -248,15 +252,9 @@ def draw_sharpening() -> plt.Figure:
         grid, history = sharpen(kind, 2000)
         for step, grey in {0: "0.8", 20: "0.6", 200: "0.35", 2000: "0"}.items():
             ax.plot(grid, history[step], color=grey, linewidth=2 - 1.2 * (1 - float(grey)))
-            ax.annotate(
-                f"{step}",
-                (1, history[step][-1]),
-                xytext=(2, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=7,
-                annotation_clip=False,
-            )
+            name = f"{step}" if kind == "nll" else "20, 200, 2000" * (step == 2000)
+            if step:
+                ax.text(0.08, history[step].min(), name, fontsize=7.5, va="center")
         ax.set(title=title, xlabel=r"$\bar{y}$  (right answer $y=0$)", xlim=(-1, 1))
         slopes = [edge(kind, points)[1] for points in GRIDS]
         axes[2].loglog(GRIDS, slopes, style, color="black", label=title, markersize=4)
@@ -266,25 +264,11 @@ def draw_sharpening() -> plt.Figure:
     return figure
 
 
-def main() -> None:
-    """Write every figure and the numbers that the text quotes."""
-    matplotlib.use("Agg")
-    # it doubts the dates in matplotlib's own fonts
-    logging.getLogger("fontTools").setLevel(logging.ERROR)
-    plt.rcParams.update(STYLE)
-    torch.set_num_threads(1)
-    FOLDER.mkdir(exist_ok=True)
+def numbers() -> dict[str, str]:
+    """What the text and the captions quote, by the names of their macros."""
     flat, shaped = train_collapse(False), train_collapse(True)
-    figures = {
-        "loss_difference": draw_difference(),
-        "loss_plane": draw_plane(),
-        "collapse": draw_collapse(flat, shaped),
-        "sharpening": draw_sharpening(),
-    }
-    for name, figure in figures.items():
-        figure.savefig(FOLDER / f"{name}.pdf", metadata={"CreationDate": None})
     early, late = gap(sharpen("nll", 2000)[1])[[200, 2000]]
-    numbers = {
+    found = {
         "CollapseHighest": f"{flat.surface.max():.3f}",
         "CollapsedOn": scientific(flat.on_data[-1]),
         "CollapsedOff": scientific(flat.off_data[-1]),
@@ -295,10 +279,42 @@ def main() -> None:
     }
     for name, points in zip(("Coarse", "Middle", "Fine"), GRIDS):
         depth, steepness = edge("hinge", points)
-        numbers |= {f"GapHinge{name}": f"{depth:.2f}", f"SlopeHinge{name}": f"{steepness:.0f}"}
-    lines = [rf"\newcommand{{\{name}}}{{{value}}}" for name, value in numbers.items()]
-    (FOLDER / "numbers.tex").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(*lines, sep="\n")
+        found |= {f"GapHinge{name}": f"{depth:.2f}", f"SlopeHinge{name}": f"{steepness:.0f}"}
+    return found
+
+
+def macros(values: dict[str, str]) -> str:
+    """Numbers as TeX, a macro a line."""
+    return "".join(rf"\newcommand{{\{name}}}{{{value}}}" + "\n" for name, value in values.items())
+
+
+def digest() -> str:
+    """SHA-256 of the sources of hw4_theory.pdf, their names included."""
+    found = sha256()
+    for path in sorted([*THEORY.glob("*.tex"), *THEORY.glob("sections/*.tex"), Path(__file__)]):
+        found.update(path.name.encode() + b"\0" + path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
+    return found.hexdigest()
+
+
+def main() -> None:
+    """Write every figure, the numbers that the text quotes, and the digest of all sources."""
+    matplotlib.use("Agg")
+    # it doubts the dates in matplotlib's own fonts
+    logging.getLogger("fontTools").setLevel(logging.ERROR)
+    plt.rcParams.update(STYLE)
+    torch.set_num_threads(1)
+    FOLDER.mkdir(exist_ok=True)
+    figures = {
+        "loss_difference": draw_difference(),
+        "loss_plane": draw_plane(),
+        "collapse": draw_collapse(train_collapse(False), train_collapse(True)),
+        "sharpening": draw_sharpening(),
+    }
+    for name, figure in figures.items():
+        figure.savefig(FOLDER / f"{name}.pdf", metadata={"CreationDate": None})
+    NUMBERS.write_text(macros(numbers()), encoding="utf-8")
+    (FOLDER / "digest.tex").write_text(macros({"SourcesDigest": digest()}), encoding="utf-8")
+    print(NUMBERS.read_text(encoding="utf-8"), end="")
 
 
 if __name__ == "__main__":
