@@ -101,9 +101,8 @@ def test_pictures_stand_in_the_committed_notebook():
 
 def test_theory_and_part_3_point_at_each_other():
     rows = re.findall(
-        r"^ *(1\.\S+) & .* & (3\.\d)",
+        r"(1\.\S+) & [^&]* & (3\.\d)",
         (ROOT / "theory/sections/seen.tex").read_text(encoding="utf-8"),
-        re.M,
     )
     assert len(rows) >= 15
     part_3 = PROSE.split("## Part 3", 1)[1]
