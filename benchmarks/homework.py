@@ -207,7 +207,7 @@ def loop_train(
 ) -> None:
     """Train on one word of the batch after another."""
     for _ in range(epochs):
-        for images, targets, window_lengths, target_lengths in loader:
+        for images, targets, window_lengths, target_lengths, _ in loader:
             energies = model(images)
             loss = energies.new_zeros(())
             for word in range(len(images)):

@@ -3,7 +3,7 @@
 
 The same network, words, order, start and budget for each; only the loss differs, with its options
 at their defaults. Accuracy is measured on the words of :func:`ebm_ocr.accuracy_by_length`, whose
-seeds training never sees. Also times :func:`ebm_ocr.rank` on 50,000 words. Writes
+seeds training never sees. Also times :func:`ebm_ocr.lexicon_energies` on 50,000 words. Writes
 ``benchmarks/results/losses.md``, and the curves that the notebook draws to ``losses.json``.
 """
 
@@ -33,9 +33,9 @@ from ebm_ocr import (
     accuracy_by_length,
     exact_decode,
     greedy_decode,
+    lexicon_energies,
     losses,
     prepare,
-    rank,
 )
 
 RESULTS = Path(__file__).parent / "results"
@@ -146,7 +146,7 @@ def spread(values: tuple[float, ...], form: str) -> str:
 
 
 def ranking_time(windows: int = 64, words: int = 50_000) -> dict[str, float]:
-    """Seconds to rank random words of two to twelve letters in one image on
+    """Seconds for the energies of random words of two to twelve letters in one image on
     one thread, best of three."""
     draw = random.Random(0)
     lexicon = sorted(
@@ -161,11 +161,11 @@ def ranking_time(windows: int = 64, words: int = 50_000) -> dict[str, float]:
     )
     times = {}
     for beta in (math.inf, 1.0):
-        rank(energies, lexicon[:10], beta=beta)
+        lexicon_energies(energies, lexicon[:10], beta=beta)
         took = []
         for _ in range(3):
             start = time.perf_counter()
-            rank(energies, lexicon, beta=beta)
+            lexicon_energies(energies, lexicon, beta=beta)
             took.append(time.perf_counter() - start)
         times[f"beta = {beta:g}"] = min(took)
     return times

@@ -17,7 +17,9 @@ from typing import Any
 _HOMES = {
     "alphabet": (
         "ALPHABET_SIZE",
+        "Alphabet",
         "BETWEEN",
+        "LATIN",
         "LETTERS",
         "SYMBOLS",
         "indices_to_str",
@@ -52,9 +54,9 @@ _HOMES = {
         "best_word",
         "exact_decode",
         "greedy_decode",
+        "lexicon_energies",
         "most_offending",
         "n_best",
-        "rank",
         "word_energy",
         "word_probability",
     ),
@@ -113,6 +115,8 @@ __all__ = list(_MODULE_OF)
 
 
 def __getattr__(name: str) -> Any:
+    if name == "rank":
+        raise ImportError("ebm_ocr.rank is now ebm_ocr.lexicon_energies")
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)

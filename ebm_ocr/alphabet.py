@@ -1,89 +1,286 @@
-"""Text to symbols and back: 26 letters, and a separator that follows each of them."""
+"""Text to classes and back: an alphabet as a value, and that of the homework.
+
+A network tells classes apart: the symbols of an alphabet, in order, and among them the separator,
+which stands between symbols and is none itself. Words are aligned with their spelling, a separator
+behind each symbol: ``cat`` becomes ``c_a_t_``.
+"""
 
 from __future__ import annotations
 
 import string
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
+from typing import cast
+from unicodedata import normalize
 
 import torch
 from torch import Tensor
 
-from .validation import as_integers, as_words
+from .validation import as_classes, as_words, whole_number
 
-LETTERS = string.ascii_lowercase
-BETWEEN = len(LETTERS)
-"""Class of the separator ``_``: 26, the last one, so that ``a`` is 0."""
-SYMBOLS = LETTERS + "_"
-ALPHABET_SIZE = len(SYMBOLS)
+Word = str | Sequence[str]
+"""A text; in an alphabet of longer symbols, the symbols one by one."""
 
 
-def check_word(word: str) -> str:
-    """Return ``word`` if it is one that the system can read.
+@dataclass(frozen=True)
+class Alphabet:
+    """Symbols, the place of the separator among the classes, and how the separator is shown.
+
+    Symbols are compared in NFC, Unicode's composed form: ``e`` and a combining accent are ``é``.
+
+    >>> greek = Alphabet("αβγδ", separator=0)
+    >>> greek.size, greek.encode("δαδ"), greek.decode([4, 4, 0, 1, 0, 0, 4])
+    (5, [4, 1, 4], 'δαδ')
+
+    Args:
+        symbols: distinct, not empty: a str of characters, or a sequence of strings of any length,
+            such as a tokenizer's.
+        separator: its class, 0..size - 1; by default the last one.
+        sign: how the separator is shown; it may look like a symbol.
 
     Raises:
-        TypeError: not a string.
-        ValueError: empty, or holds something else than the letters a..z.
+        TypeError: symbols that are no strings, a separator that is no whole number.
+        ValueError: no symbols, an empty one, the same one twice, a separator out of range.
     """
-    if not isinstance(word, str):
-        raise TypeError(f"expected a word as str, got {type(word).__name__}: {word!r}")
-    if not word:
-        raise ValueError("expected a word of at least one letter a..z, got an empty string")
-    strange = sorted(set(word) - set(LETTERS))
-    if strange:
-        raise ValueError(f"expected only the letters a..z, got {''.join(strange)!r} in {word!r}")
-    return word
+
+    symbols: Sequence[str]
+    """In the order of their classes, the separator left out."""
+    separator: int = -1
+    sign: str = "_"
+    places: dict[str, int] = field(init=False, repr=False, compare=False)
+    """The class of each symbol."""
+    single: bool = field(init=False, repr=False, compare=False)
+    """Whether each symbol is one character, so that a str can be cut."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.symbols, Sequence) or not isinstance(self.sign, str):
+            raise TypeError(f"expected symbols and a sign as strings, got {self.symbols!r:.80}")
+        if not all(isinstance(symbol, str) for symbol in self.symbols):
+            raise TypeError(f"expected symbols as strings, got {self.symbols!r:.80}")
+        text = normalize("NFC", self.symbols) if isinstance(self.symbols, str) else self.symbols
+        symbols = tuple(normalize("NFC", symbol) for symbol in text)
+        if not symbols or "" in symbols:
+            raise ValueError(f"expected symbols, none of them empty, got {self.symbols!r:.80}")
+        if len(set(symbols)) < len(symbols):
+            twice = next(symbol for symbol in symbols if symbols.count(symbol) > 1)
+            raise ValueError(f"expected distinct symbols, got {twice!r} twice")
+        last = len(symbols)
+        separator = last if self.separator == -1 else whole_number("a separator", self.separator)
+        if not 0 <= separator <= last:
+            raise ValueError(f"expected a separator's class in 0..{last}, got {separator}")
+        classes = [place + (place >= separator) for place in range(last)]
+        object.__setattr__(self, "symbols", symbols)  # frozen
+        object.__setattr__(self, "separator", separator)
+        object.__setattr__(self, "places", dict(zip(symbols, classes)))
+        object.__setattr__(self, "single", max(map(len, symbols)) == 1)
+
+    @property
+    def size(self) -> int:
+        """Number of classes: the symbols and the separator."""
+        return len(self.symbols) + 1
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """How each class is shown."""
+        return (*self.symbols[: self.separator], self.sign, *self.symbols[self.separator :])
+
+    def __str__(self) -> str:
+        """The symbols, ``a..z`` where they are neighbours in Unicode."""
+        if self.single and len({ord(s) - i for i, s in enumerate(self.symbols)}) == 1:
+            return f"{self.symbols[0]}..{self.symbols[-1]}"
+        shown = "".join(self.symbols) if self.single else ", ".join(map(repr, self.symbols[:9]))
+        return shown if len(shown) < 80 else f"{shown[:76]}..."
+
+    def encode(self, text: Word) -> list[int]:
+        """The class of each symbol of a text.
+
+        Args:
+            text: a str where each symbol is one character; else a sequence of symbols, since a
+                vocabulary does not say how a text is cut.
+
+        Raises:
+            TypeError: no text, or a str for symbols of several characters.
+            ValueError: a symbol that is not of this alphabet.
+        """
+        return [self.places[symbol] for symbol in self._cut(text)]
+
+    def encode_all(self, texts: Sequence[Word]) -> tuple[list[int], list[int]]:
+        """:meth:`encode` of many texts at once: all their classes in a row, and how many of each.
+
+        Errors: see :meth:`encode`.
+        """
+        if self.single and all(isinstance(text, str) and text.isascii() for text in texts):
+            found = [*map(self.places.get, chain.from_iterable(texts))]
+            if None not in found:
+                return cast("list[int]", found), [*map(len, texts)]
+        encoded = [self.encode(text) for text in texts]
+        return [symbol for row in encoded for symbol in row], [*map(len, encoded)]
+
+    def _cut(self, text: Word) -> list[str]:
+        """The symbols of a text in NFC, or an error that says what is wrong with them."""
+        if isinstance(text, str):
+            if not self.single:
+                raise TypeError(f"expected a sequence of symbols such as {self}, got {text!r}")
+            # compilers of torch can follow ASCII, which has one form only
+            symbols = list(text if text.isascii() else normalize("NFC", text))
+        elif isinstance(text, Sequence) and all(isinstance(symbol, str) for symbol in text):
+            symbols = [s if s.isascii() else normalize("NFC", s) for s in text]
+        else:
+            raise TypeError(f"expected a word as str, got {type(text).__name__}: {text!r}")
+        strange = sorted({symbol for symbol in symbols if symbol not in self.places})
+        if strange:
+            raise ValueError(
+                f"expected only the symbols {self}, got {'|'.join(strange)!r} in {text!r}"
+            )
+        return symbols
+
+    def decode(self, classes: Sequence[int] | Tensor) -> str:
+        """Read a text from one class a window: ``aaab_bab_`` becomes ``ab``.
+
+        Separators cut the windows into segments; each votes for its most common symbol (of equally
+        common ones, the first to appear wins). A symbol written twice survives because a separator
+        stands in between.
+
+        Args:
+            classes: (L,) integers in 0..size - 1.
+
+        Raises:
+            TypeError, ValueError: not one-dimensional, not integers, or out of range.
+        """
+        return self.read(as_classes(classes, self.size))
+
+    def read(self, classes: Sequence[int]) -> str:
+        """:meth:`decode` of classes that are known to be some."""
+        segments = "".join(map(chr, classes)).split(chr(self.separator))
+        winners = [max(dict.fromkeys(part), key=part.count) for part in segments if part]
+        return "".join(self.names[ord(winner)] for winner in winners)
+
+    def spell(self, texts: Iterable[Word]) -> tuple[Tensor, Tensor]:
+        """Targets to align with, a separator behind each symbol.
+
+        Returns:
+            (B, T) int64, padded with separators, and their (B,) lengths.
+
+        Raises:
+            TypeError, ValueError: see :meth:`encode`; no texts at all.
+        """
+        # lists: pad_sequence of tensors gives other values within torch.func.linearize
+        targets = [self.spelling(text) for text in as_words(texts)]
+        lengths = [len(target) for target in targets]
+        padded = [target + [self.separator] * (max(lengths) - len(target)) for target in targets]
+        return torch.tensor(padded, dtype=torch.int64), torch.tensor(lengths)
+
+    def spelling(self, text: Word) -> list[int]:
+        """The classes of a text of at least one symbol, a separator behind each."""
+        symbols = self.encode(text)
+        if not symbols:
+            raise ValueError(f"expected at least one symbol of {self}, got an empty text")
+        return [c for symbol in symbols for c in (symbol, self.separator)]
+
+    def subset(self, charset: str | Iterable[str] | None) -> list[int]:
+        """The classes of the symbols that may come, in order; of None, all of them.
+
+        >>> LATIN.subset("a-cx")
+        [0, 1, 2, 23]
+
+        Args:
+            charset: a str of characters and ranges as in ``tr``, such as ``a-z0-9``; a ``-`` that
+                stands for itself comes first or last. What a range holds beyond the alphabet does
+                not count. Or symbols one by one, taken literally.
+
+        Raises:
+            TypeError: neither.
+            ValueError: a range that falls, a symbol that is not of this alphabet, or nothing.
+        """
+        if charset is None:
+            return sorted(self.places.values())
+        if isinstance(charset, str):
+            wanted = self._ranges(normalize("NFC", charset))
+        elif isinstance(charset, Iterable):
+            wanted = set(self._cut([*charset]))
+        else:
+            raise TypeError(f"expected a charset such as 'a-z', or symbols, got {charset!r}")
+        if not wanted:
+            raise ValueError(f"expected a charset with symbols of {self}, got {charset!r}")
+        return sorted(self.places[symbol] for symbol in wanted)
+
+    def _ranges(self, charset: str) -> set[str]:
+        """The symbols of a charset as in ``tr``."""
+        wanted: set[str] = set()
+        at = 0
+        while at < len(charset):
+            first, between, last = charset[at], charset[at + 1 : at + 2], charset[at + 2 : at + 3]
+            if between == "-" and last:
+                if first > last:
+                    raise ValueError(f"expected a range that rises, got {charset[at : at + 3]!r}")
+                wanted.update(s for s in self.symbols if len(s) == 1 and first <= s <= last)
+                at += 3
+            else:
+                wanted.update(self._cut([first]))
+                at += 1
+        return wanted
+
+
+LETTERS = string.ascii_lowercase
+LATIN = Alphabet(LETTERS)
+"""The homework's: a..z, and the separator as the last class, so that ``a`` is 0."""
+BETWEEN = LATIN.separator
+"""Class of the separator ``_``: 26, the last one."""
+SYMBOLS = "".join(LATIN.names)
+BEGINNINGS = (*(Alphabet(LETTERS[:n]) for n in range(1, BETWEEN)), LATIN)
+"""The first letters, for models of fewer classes."""
+ALPHABET_SIZE = LATIN.size
 
 
 def transform_word(word: str) -> Tensor:
-    """Spell a word as classes, a separator after every letter: ``cat`` becomes ``c_a_t_``.
+    """Spell a word of a..z as classes, a separator after every letter: ``cat`` becomes ``c_a_t_``.
+
+    >>> transform_word("cat")
+    tensor([ 2, 26,  0, 26, 19, 26])
 
     Returns:
         (2 * len(word),) int64: letters 0..25 at even places, ``BETWEEN`` at odd ones.
 
     Raises:
-        TypeError, ValueError: see :func:`check_word`.
+        TypeError, ValueError: not a word of at least one letter a..z, see :meth:`Alphabet.encode`.
     """
-    return torch.tensor(symbols_of(word))
-
-
-def symbols_of(word: str) -> list[int]:
-    """The classes of a word's letters, a separator after each."""
-    return [c for letter in check_word(word) for c in (LETTERS.index(letter), BETWEEN)]
-
-
-def spell(words: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """:func:`transform_word` for a batch: (B, T) targets,
-    padded with separators, and their (B,) lengths."""
-    # lists: pad_sequence of tensors gives other values within torch.func.linearize
-    targets = [symbols_of(word) for word in as_words(words)]
-    lengths = [len(target) for target in targets]
-    padded = [target + [BETWEEN] * (max(lengths) - len(target)) for target in targets]
-    return torch.tensor(padded), torch.tensor(lengths)
+    return torch.tensor(LATIN.spelling(word))
 
 
 def indices_to_str(indices: Sequence[int] | Tensor) -> str:
-    """Read a word from one class per window: ``aaab_bab_`` becomes ``ab``.
+    """Read a word of a..z from one class per window: ``aaab_bab_`` becomes ``ab``.
 
-    Separators cut the windows into segments; each segment votes for its most common letter (of
-    equally common ones, the first to appear wins). A letter written twice survives because a
-    separator stands in between.
+    >>> indices_to_str([0, 0, 0, 1, 26, 1, 0, 1, 26])
+    'ab'
 
-    Args:
-        indices: (L,) classes 0..26, one a window.
+    Args and errors: see :meth:`Alphabet.decode`.
+    """
+    return LATIN.decode(indices)
+
+
+def spell(words: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """:func:`transform_word` for a batch, see :meth:`Alphabet.spell`."""
+    return LATIN.spell(words)
+
+
+def alphabet_for(alphabet: Alphabet | None, classes: int) -> Alphabet:
+    """The alphabet of so many classes; None is a..z, or its first letters where there are fewer.
 
     Raises:
-        ValueError: not one-dimensional, not integers, or a class outside 0..26.
+        TypeError: no alphabet.
+        ValueError: another number of classes.
     """
-    classes = as_integers("classes", indices)
-    if classes.dim() != 1:
-        raise ValueError(f"expected (L,) integer classes, got shape {tuple(classes.shape)}")
-    found = classes.tolist()
-    if found and (min(found) < 0 or max(found) >= ALPHABET_SIZE):
-        raise ValueError(f"expected classes 0..{ALPHABET_SIZE - 1}, got {min(found)}..{max(found)}")
-    return vote("".join(map(SYMBOLS.__getitem__, found)))
-
-
-def vote(symbols: str) -> str:
-    """:func:`indices_to_str` of symbols ``a..z_`` in place of classes."""
-    segments = filter(None, symbols.split(SYMBOLS[BETWEEN]))
-    return "".join(max(dict.fromkeys(segment), key=segment.count) for segment in segments)
+    if alphabet is None and 2 <= classes <= LATIN.size:
+        return BEGINNINGS[classes - 2]
+    if alphabet is None:
+        raise ValueError(
+            f"expected 2..{LATIN.size} classes, letters and a separator, or alphabet=, "
+            f"got {classes}"
+        )
+    if not isinstance(alphabet, Alphabet):
+        raise TypeError(f"expected an Alphabet, got {type(alphabet).__name__}")
+    if alphabet.size != classes:
+        raise ValueError(f"expected {alphabet.size} classes for {alphabet}, got {classes}")
+    return alphabet

@@ -1,15 +1,16 @@
 """Energies to text: the vote of the windows, and exact search among all words.
 
-The classes of C are the letters from ``a`` on, and the separator last. A word's energy is that of
-its best path, or its free energy at inverse temperature beta, as in :func:`ebm_ocr.free_energy`.
-Where separators are required a word has one or more letters; where they are optional the empty word
-counts too. Searches run on the CPU, in float64, without gradient.
+Classes are those of an alphabet, by default a..z with the separator last, or its first letters
+where there are fewer classes. A word's energy is that of its best path, or its free energy at
+inverse temperature beta, as in :func:`ebm_ocr.free_energy`. Where separators are required a word
+has one or more symbols; where they are optional the empty word counts too. A charset is what may
+come: of the other symbols each costs inf. Searches run on the CPU, in float64, without gradient.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from .alignment import TOPOLOGIES, Separators, free_energy
-from .alphabet import ALPHABET_SIZE, BETWEEN, LETTERS, SYMBOLS, spell, vote
+from .alphabet import LATIN, Alphabet, Word, alphabet_for
 from .validation import (
     as_beta,
     as_lengths,
@@ -36,36 +37,54 @@ class Reading(NamedTuple):
 
     text: str
     energy: float
+    classes: tuple[int, ...] = ()
+    """Of its symbols, without separators."""
 
 
-def greedy_decode(energies: Tensor, window_lengths: Tensor | None = None) -> list[str]:
-    """Read each sample from the lowest-energy class of every window,
-    see :func:`ebm_ocr.indices_to_str`.
+def greedy_decode(
+    energies: Tensor,
+    window_lengths: Tensor | None = None,
+    *,
+    alphabet: Alphabet | None = None,
+    charset: str | Iterable[str] | None = None,
+) -> list[str]:
+    """Read each sample from the lowest-energy class of every window, see :meth:`Alphabet.decode`.
+
+    >>> energies = torch.tensor([[[0.0, 1.0, 9.0], [9.0, 9.0, 0.0], [5.0, 1.0, 9.0]]])
+    >>> greedy_decode(energies, alphabet=Alphabet("ab"))
+    ['ab']
 
     Args:
-        energies: (B, L, 27).
+        energies: (B, L, C).
         window_lengths: (B,) how many windows of each sample count; default L.
+        alphabet: of the C classes; default a..z.
+        charset: what may come, see :meth:`Alphabet.subset`; default everything.
 
     Raises:
-        TypeError, ValueError: not (B, L, 27) floats, NaN or -inf energies, a window in which every
-            class is inf, or lengths that don't fit.
+        TypeError, ValueError: not (B, L, C) floats, NaN or -inf energies, a window in which every
+            class is inf, lengths that don't fit, another number of classes than the alphabet's.
     """
     lengths = _check_windows(energies, window_lengths)
-    if energies.shape[2] != ALPHABET_SIZE:
-        raise ValueError(f"expected energies (B, L, {ALPHABET_SIZE}), got {tuple(energies.shape)}")
-    lowest, classes = energies.detach().min(2)
+    alphabet = alphabet_for(alphabet or LATIN, energies.shape[2])
+    values = energies.detach()
+    if charset is not None:
+        closed = torch.ones(alphabet.size, dtype=torch.bool, device=values.device)
+        closed[[*alphabet.subset(charset), alphabet.separator]] = False
+        values = values.masked_fill(closed, math.inf)
+    lowest, classes = values.min(2)
     inside = torch.arange(energies.shape[1]) < torch.tensor(lengths)[:, None]
     if ((lowest == math.inf).cpu() & inside).any():
         raise ValueError("expected a lowest class in each window, got one with nothing but inf")
-    symbols = "".join(map(SYMBOLS.__getitem__, classes.flatten().tolist()))
-    starts = range(0, len(symbols), energies.shape[1])
-    return [vote(symbols[start : start + length]) for start, length in zip(starts, lengths)]
+    return [alphabet.read(row[:length]) for row, length in zip(classes.tolist(), lengths)]
 
 
 def best_word(
     energies: Tensor,
     window_lengths: Tensor | None = None,
     separators: Separators = "required",
+    *,
+    alphabet: Alphabet | None = None,
+    charset: str | Iterable[str] | None = None,
 ) -> list[Reading]:
     """The word of least energy of each sample, over all words of any length and all their paths.
 
@@ -74,16 +93,21 @@ def best_word(
     Raises:
         ValueError: a sample in which no word has a finite energy.
     """
-    return [
-        _first(found, b) for b, found in enumerate(n_best(energies, 1, window_lengths, separators))
-    ]
+    found = n_best(energies, 1, window_lengths, separators, alphabet=alphabet, charset=charset)
+    return [_first(readings, sample) for sample, readings in enumerate(found)]
 
 
 def exact_decode(
-    energies: Tensor, window_lengths: Tensor | None = None, separators: Separators = "required"
+    energies: Tensor,
+    window_lengths: Tensor | None = None,
+    separators: Separators = "required",
+    *,
+    alphabet: Alphabet | None = None,
+    charset: str | Iterable[str] | None = None,
 ) -> list[str]:
     """The texts of :func:`best_word`: a reader to put in the place of :func:`greedy_decode`."""
-    return [reading.text for reading in best_word(energies, window_lengths, separators)]
+    found = best_word(energies, window_lengths, separators, alphabet=alphabet, charset=charset)
+    return [reading.text for reading in found]
 
 
 def n_best(
@@ -91,6 +115,9 @@ def n_best(
     n: int,
     window_lengths: Tensor | None = None,
     separators: Separators = "required",
+    *,
+    alphabet: Alphabet | None = None,
+    charset: str | Iterable[str] | None = None,
 ) -> list[list[Reading]]:
     """The ``n`` words of least energy of each sample, in order;
     fewer where fewer have a finite energy.
@@ -100,35 +127,46 @@ def n_best(
     steps of O(C L). Of words with the same energy any may come first.
 
     Args:
-        energies: (B, L, C), lower is better, C from 2 to 27.
+        energies: (B, L, C), lower is better.
         n: how many, at least 1.
         window_lengths: (B,) how many windows of each sample count; default L.
         separators: "required" or "optional", see :func:`ebm_ocr.free_energy`.
+        alphabet: of the C classes.
+        charset: what may come, see :meth:`Alphabet.subset`; default everything.
 
     Raises:
-        TypeError, ValueError: see :func:`ebm_ocr.free_energy`; more than 27 classes; ``n`` below 1.
+        TypeError, ValueError: see :func:`ebm_ocr.free_energy`; another number of classes than the
+            alphabet's, or more than a..z has without one; ``n`` below 1.
     """
     n = whole_number("n", n, 1)
     from .kernels.cpu_words import best_words
 
+    check_choice("separators", separators, TOPOLOGIES)
+    lengths = _check_windows(energies, window_lengths)
+    alphabet = alphabet_for(alphabet, energies.shape[2])
+    kept = [*alphabet.subset(charset), alphabet.separator]
     readings = []
-    for sample in _samples(energies, window_lengths, separators):
+    for sample in _samples(energies, lengths, kept):
         if not len(sample):  # no windows show no letters
             readings.append([Reading("", 0.0)] if separators == "optional" else [])
             continue
         words, values = best_words(sample, separators == "optional", n)
-        texts = ["".join(LETTERS[c] for c in word if c >= 0) for word in words.tolist()]
-        readings.append(
-            sorted(map(Reading, texts, values.tolist()), key=lambda reading: reading.energy)
-        )
+        found = [
+            _reading(alphabet, [kept[c] for c in word if c >= 0], value)
+            for word, value in zip(words.tolist(), values.tolist())
+        ]
+        readings.append(sorted(found, key=lambda reading: reading.energy))
     return readings
 
 
 def most_offending(
     energies: Tensor,
-    words: Sequence[str],
+    words: Sequence[Word],
     window_lengths: Tensor | None = None,
     separators: Separators = "required",
+    *,
+    alphabet: Alphabet | None = None,
+    charset: str | Iterable[str] | None = None,
 ) -> list[Reading]:
     """The word of least energy other than the right one, of each sample:
     what training should raise first.
@@ -141,21 +179,23 @@ def most_offending(
     Raises:
         ValueError: a sample in which no other word has a finite energy.
     """
-    words = _check_words(words, energies, separators, one_a_sample=True)
-    first_two = n_best(energies, 2, window_lengths, separators)
+    rights = _encode(words, energies, separators, alphabet, one_a_sample=True)
+    first_two = n_best(energies, 2, window_lengths, separators, alphabet=alphabet, charset=charset)
     others = [
-        [reading for reading in pair if reading.text != word]
-        for pair, word in zip(first_two, words)
+        [reading for reading in pair if reading.classes != tuple(right)]
+        for pair, right in zip(first_two, rights)
     ]
-    return [_first(found, b) for b, found in enumerate(others)]
+    return [_first(found, sample) for sample, found in enumerate(others)]
 
 
-def rank(
+def lexicon_energies(
     energies: Tensor,
-    words: Sequence[str],
+    words: Sequence[Word],
     window_lengths: Tensor | None = None,
     beta: float = math.inf,
     separators: Separators = "required",
+    *,
+    alphabet: Alphabet | None = None,
 ) -> Tensor:
     """Free energy of each word of a list in each sample;
     work is shared among words that begin alike.
@@ -171,21 +211,27 @@ def rank(
         inf for words that do not fit. ``argmin(1)`` is the best.
     """
     beta = as_beta(beta)
-    samples = _samples(energies, window_lengths, separators)
-    words = _check_words(words, energies, separators)
-    order = sorted(range(len(words)), key=words.__getitem__)
-    # with more letters than windows, none fits
-    width = min(max(map(len, words)), energies.shape[1] + 1)
-    text = "".join(words[i][:width].ljust(width) for i in order).encode()
-    table = np.frombuffer(text, np.uint8).reshape(len(words), width).astype(np.int64) - ord("a")
-    table[table < 0] = -1  # the blanks behind a word
-    shared = np.zeros(len(words), np.int64)
+    check_choice("separators", separators, TOPOLOGIES)
+    lengths = _check_windows(energies, window_lengths)
+    texts = as_words(words)
+    alphabet = alphabet_for(alphabet, energies.shape[2])
+    flat, sizes = alphabet.encode_all(texts)
+    if separators == "required":
+        _check_not_empty(sizes, alphabet)
+    kept = [*alphabet.subset(None), alphabet.separator]
+    columns, counts = np.argsort(kept), np.array(sizes)
+    table = np.full((len(texts), max(1, counts.max())), -1)
+    table[np.arange(table.shape[1]) < counts[:, None]] = columns[np.array(flat, np.int64)]
+    table = table[:, : energies.shape[1] + 1]  # with more letters than windows, none fits
+    order = np.lexsort(table.T[::-1])
+    table = np.ascontiguousarray(table[order])
+    shared = np.zeros(len(texts), np.int64)
     shared[1:] = (table[1:] == table[:-1]).cumprod(1).sum(1)
     from .kernels.cpu_words import rank_words
 
-    found = np.empty((len(samples), len(words)))
-    for b, sample in enumerate(samples):
-        values = np.empty(len(words))
+    found = np.empty((len(lengths), len(texts)))
+    for b, sample in enumerate(_samples(energies, lengths, kept)):
+        values = np.empty(len(texts))
         rank_words(sample, separators == "optional", beta, table, shared, values)
         found[b, order] = values
     return narrow(torch.from_numpy(found), energies).to(energies.device)
@@ -193,32 +239,41 @@ def rank(
 
 def word_probability(
     energies: Tensor,
-    words: Sequence[str],
+    words: Sequence[Word],
     window_lengths: Tensor | None = None,
     beta: float = 1.0,
     separators: Separators = "required",
+    *,
+    alphabet: Alphabet | None = None,
+    charset: str | Iterable[str] | None = None,
 ) -> Tensor:
     """Gibbs probability of a word among all words:
-    ``exp(-beta (F(x, y) - F(x)))``, F(x) over all words.
+    ``exp(-beta (F(x, y) - F(x)))``, F(x) over all words of the charset.
 
     Args:
         words: B words, one a sample.
         beta: inverse temperature, finite.
 
-    Args and errors otherwise: see :func:`ebm_ocr.free_energy`.
+    Args and errors otherwise: see :func:`n_best`.
 
     Returns:
-        (B,) differentiable, at least float32; 0 for words that do not fit.
+        (B,) differentiable, at least float32; 0 for words that do not fit, or are not of the
+        charset.
     """
     if as_beta(beta) == math.inf:
         raise ValueError(f"expected a finite beta above 0, got {beta}")
     check_energies(energies)
+    letters = alphabet_for(alphabet, energies.shape[2])
     wide = widen(energies)
+    if charset is not None:
+        closed = torch.ones(letters.size, dtype=torch.bool, device=wide.device)
+        closed[[*letters.subset(charset), letters.separator]] = False
+        wide = wide.masked_fill(closed, math.inf)
     # a window's level cancels, and large ones would round
     lowest = wide.detach().amin(2, keepdim=True)
     wide = wide - lowest.where(lowest.isfinite(), 0)
-    word = word_energy(wide, words, window_lengths, beta, separators)
-    every = free_energy(wide, None, window_lengths, None, beta, separators)
+    word = word_energy(wide, words, window_lengths, beta, separators, alphabet=alphabet)
+    every = free_energy(wide, None, window_lengths, None, beta, separators, letters.separator)
     fits = word < math.inf
     probability = torch.exp(beta * (every.where(fits, 0) - word.where(fits, 0))).clamp(max=1)
     return narrow(probability.where(fits, 0), energies)
@@ -226,45 +281,55 @@ def word_probability(
 
 def word_energy(
     energies: Tensor,
-    words: Sequence[str],
+    words: Sequence[Word],
     window_lengths: Tensor | None = None,
     beta: float = math.inf,
     separators: Separators = "required",
+    *,
+    alphabet: Alphabet | None = None,
 ) -> Tensor:
     """Free energy of one word a sample, given as text; inf where it does not fit.
 
     Where separators are optional the empty word may be given too: it is separators from end to end.
 
-    Args and errors: see :func:`ebm_ocr.free_energy`.
+    Args and errors: see :func:`ebm_ocr.free_energy` and :func:`n_best`.
 
     Returns:
         (B,) differentiable.
     """
-    words = _check_words(words, energies, separators, one_a_sample=True)
-    targets, lengths = spell([word or LETTERS[0] for word in words])
-    lengths = lengths.where(torch.tensor([bool(word) for word in words]), 0)
-    last = energies.shape[2] - 1
-    targets = targets.where(targets != BETWEEN, last).to(energies.device)
+    encoded = _encode(words, energies, separators, alphabet, one_a_sample=True)
+    gap = alphabet_for(alphabet, energies.shape[2]).separator
+    # lists: pad_sequence of tensors gives other values within torch.func.linearize
+    longest = max(1, *map(len, encoded))
+    spelled = [[c for symbol in word for c in (symbol, gap)] for word in encoded]
+    targets = torch.tensor([row + [gap] * (2 * longest - len(row)) for row in spelled])
     return free_energy(
-        energies, targets, window_lengths, lengths, beta, separators, infeasible="inf"
+        energies,
+        targets.to(energies.device),
+        window_lengths,
+        torch.tensor([len(row) for row in spelled]),
+        beta,
+        separators,
+        gap,
+        infeasible="inf",
     )
 
 
-def _samples(
-    energies: Tensor, window_lengths: Tensor | None, separators: Separators
-) -> list[np.ndarray]:
-    """(L, C) float64 of each sample, its own windows only, checked."""
-    check_choice("separators", separators, TOPOLOGIES)
-    lengths = _check_windows(energies, window_lengths)
-    classes = energies.shape[2]
-    if not 2 <= classes <= ALPHABET_SIZE:
-        raise ValueError(
-            f"expected 2..{ALPHABET_SIZE} classes, letters and a separator, got {classes}"
-        )
-    values = energies.detach().cpu().double().contiguous().resolve_neg()
-    transformed = torch._C._are_functorch_transforms_active()  # such tensors have no storage
-    array = np.array(values.tolist()) if transformed else values.numpy()
-    return [array[b, :length] for b, length in enumerate(lengths)]
+def _reading(alphabet: Alphabet, classes: list[int], energy: float) -> Reading:
+    """A word that was found."""
+    return Reading("".join(map(alphabet.names.__getitem__, classes)), energy, tuple(classes))
+
+
+def _samples(energies: Tensor, lengths: list[int], kept: list[int]) -> Iterator[np.ndarray]:
+    """(L, C) float64 of one sample after another: its own windows, and the classes that may come,
+    the separator last."""
+    whole = kept == list(range(energies.shape[2]))
+    for sample, length in zip(energies.detach(), lengths):
+        sample = sample[:length] if whole else sample[:length, kept]
+        values = sample.cpu().double().contiguous().resolve_neg()
+        transformed = torch._C._are_functorch_transforms_active()  # such tensors have no storage
+        shape = (length, len(kept))
+        yield np.array(values.tolist()).reshape(shape) if transformed else values.numpy()
 
 
 def _check_windows(energies: Tensor, window_lengths: Tensor | None) -> list[int]:
@@ -276,21 +341,27 @@ def _check_windows(energies: Tensor, window_lengths: Tensor | None) -> list[int]
     return lengths.tolist()
 
 
-def _check_words(
-    words: Sequence[str], energies: Tensor, separators: Separators, one_a_sample: bool = False
-) -> list[str]:
-    """The words as a list; those whose letters have no class are refused."""
+def _encode(
+    words: Sequence[Word],
+    energies: Tensor,
+    separators: Separators,
+    alphabet: Alphabet | None,
+    one_a_sample: bool = False,
+) -> list[list[int]]:
+    """The classes of each word's symbols."""
     check_energies(energies)
-    words = as_words(words, len(energies) if one_a_sample else None)
-    if energies.shape[2] < 2:
-        raise ValueError("expected at least 2 classes, letters and a separator, got 1")
-    letters = set(LETTERS[: energies.shape[2] - 1])
-    if not set("".join(words)) <= letters or ("" in words and separators == "required"):
-        wrong = next(word for word in words if not set(word) <= letters or not word)
-        raise ValueError(
-            f"expected words of the letters {min(letters)}..{max(letters)}, got {wrong!r}"
-        )
-    return words
+    texts = as_words(words, len(energies) if one_a_sample else None)
+    letters = alphabet_for(alphabet, energies.shape[2])
+    encoded = [letters.encode(text) for text in texts]
+    if separators == "required":
+        _check_not_empty([*map(len, encoded)], letters)
+    return encoded
+
+
+def _check_not_empty(sizes: list[int], alphabet: Alphabet) -> None:
+    """Refuse the word of no symbols."""
+    if not all(sizes):
+        raise ValueError(f"expected words of at least one symbol of {alphabet}, got ''")
 
 
 def _first(found: list[Reading], sample: int) -> Reading:

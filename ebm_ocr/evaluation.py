@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from .decoding import greedy_decode
-from .network import in_mode, lowest_class, to_model
+from .alphabet import LATIN
+from .decoding import exact_decode, greedy_decode
+from .network import alphabet_of, in_mode, lowest_class, to_model
 from .validation import as_words, check_energies, check_floats, whole_number, widen
 from .words import Sample, SimpleWordsDataset, collate_fn, simple_collate_fn
 
@@ -32,7 +34,8 @@ def get_accuracy(model: Model, dataset: Dataset[Sample]) -> float:
         TypeError, ValueError: no images at all, texts of several letters, energies that are none.
     """
     hits: list[Tensor] = []
-    for images, targets in DataLoader(dataset, BATCH, collate_fn=simple_collate_fn):
+    collate = partial(simple_collate_fn, alphabet=alphabet_of(model) or LATIN)
+    for images, targets in DataLoader(dataset, BATCH, collate_fn=collate):
         energies = _energies(model, images)
         if energies.dim() != 3 or len(energies) != len(images):
             shape = tuple(energies.shape)
@@ -44,25 +47,30 @@ def get_accuracy(model: Model, dataset: Dataset[Sample]) -> float:
 
 
 def read_words(
-    model: Model, dataset: Dataset[Sample], decode: Decode = greedy_decode
+    model: Model, dataset: Dataset[Sample], decode: Decode | None = None
 ) -> list[tuple[str, str]]:
     """Each word of a dataset and what the network reads in its image.
 
     Args:
         model: see :func:`get_accuracy`.
-        decode: :func:`ebm_ocr.greedy_decode`, or :func:`ebm_ocr.exact_decode` for the word of
-            least energy.
+        decode: default :func:`ebm_ocr.greedy_decode`; or :func:`ebm_ocr.exact_decode` for the word
+            of least energy. Both are given the alphabet that the network carries.
     """
+    alphabet = alphabet_of(model)
+    if decode is None or decode is greedy_decode:
+        decode = partial(greedy_decode, alphabet=alphabet)
+    elif decode is exact_decode:
+        decode = partial(exact_decode, alphabet=alphabet)
     pairs: list[tuple[str, str]] = []
     for samples in DataLoader(dataset, BATCH, collate_fn=list):
-        batch = collate_fn(samples)
+        batch = collate_fn(samples, alphabet or LATIN)
         read = decode(_energies(model, batch.images), batch.window_lengths)
-        pairs += zip((text for _, text in samples), as_words(read, len(samples)))
+        pairs += zip(map("".join, batch.texts), map("".join, as_words(read, len(samples))))
     return pairs
 
 
 def get_word_accuracy(
-    model: Model, dataset: Dataset[Sample], decode: Decode = greedy_decode
+    model: Model, dataset: Dataset[Sample], decode: Decode | None = None
 ) -> float:
     """Fraction of words read exactly: every letter right, none missing, none added.
 
@@ -79,7 +87,7 @@ def accuracy_by_length(
     lengths: Iterable[int] = range(2, 13),
     words: int = 500,
     seed: int = 10_000,
-    decode: Decode = greedy_decode,
+    decode: Decode | None = None,
 ) -> dict[int, float]:
     """Exact-match accuracy on fresh random words of each length, a third with a doubled letter.
 
@@ -97,7 +105,14 @@ def accuracy_by_length(
     return {
         length: get_word_accuracy(
             model,
-            SimpleWordsDataset(length, words, jitter=True, doubled=1 / 3, seed=seed + length),
+            SimpleWordsDataset(
+                length,
+                words,
+                jitter=True,
+                doubled=1 / 3,
+                seed=seed + length,
+                alphabet=alphabet_of(model) or LATIN,
+            ),
             decode,
         )
         for length in [whole_number("each length", length, 2) for length in lengths]

@@ -51,6 +51,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .alignment import TOPOLOGIES, Separators, free_energy
+from .alphabet import Alphabet, Word, alphabet_for
 from .decoding import Reading, most_offending, word_energy
 from .kernels.reference import normalise, without_padding
 from .validation import (
@@ -223,7 +224,7 @@ class Answers:
 
     energies: Tensor = field(repr=False)
     """(B, L, C), lower is better, as the network or :func:`normalise` gives them."""
-    words: Sequence[str]
+    words: Sequence[Word]
     """B right words; one that does not fit in its windows has the energy inf."""
     window_lengths: Tensor | None = None
     """(B,) how many windows of each sample count; default L."""
@@ -231,6 +232,8 @@ class Answers:
     """Inverse temperature in (0, inf]; inf counts each word's best path alone."""
     separators: Separators = "required"
     """Or "optional", see :func:`ebm_ocr.free_energy`."""
+    alphabet: Alphabet | None = None
+    """Of the C classes; default a..z, or its first letters."""
 
     @cached_property
     def good(self) -> Tensor:
@@ -240,7 +243,9 @@ class Answers:
     @cached_property
     def bad(self) -> Tensor:
         """(B,) free energy of the most offending word."""
-        return self._energy([reading.text for reading in self.offending])
+        alphabet = alphabet_for(self.alphabet, self.energies.shape[2])
+        names = alphabet.names.__getitem__
+        return self._energy([[*map(names, reading.classes)] for reading in self.offending])
 
     @cached_property
     def lowest(self) -> Tensor:
@@ -252,18 +257,21 @@ class Answers:
         """(B,) log Z over all words; a ``ValueError`` at ``beta = inf``."""
         if self.beta == math.inf:
             raise ValueError("expected a finite beta for the log-partition, got inf")
-        where = self.window_lengths, None, self.beta, self.separators
+        gap = alphabet_for(self.alphabet, self.energies.shape[2]).separator
+        where = self.window_lengths, None, self.beta, self.separators, gap
         return -self.beta * free_energy(self.energies, None, *where)
 
     @cached_property
     def offending(self) -> list[Reading]:
         """The most offending words. They are so at ``beta = inf``: at a low beta another may have a
         lower free energy, by many paths that are each worse."""
-        return most_offending(self.energies, self.words, self.window_lengths, self.separators)
+        where = self.window_lengths, self.separators
+        return most_offending(self.energies, self.words, *where, alphabet=self.alphabet)
 
-    def _energy(self, words: Sequence[str]) -> Tensor:
+    def _energy(self, words: Sequence[Word]) -> Tensor:
         """(B,) free energies of one word a sample."""
-        return word_energy(self.energies, words, self.window_lengths, self.beta, self.separators)
+        where = self.window_lengths, self.beta, self.separators
+        return word_energy(self.energies, words, *where, alphabet=self.alphabet)
 
 
 def energy_loss(good: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 import torch.fx
 from torch import Tensor, nn
 
-from .alphabet import ALPHABET_SIZE, BETWEEN
+from .alphabet import LATIN, Alphabet
 from .validation import FLOATS, can_look_at, check_floats, whole_number
 from .windows import HEIGHT, STRIDE, WINDOW
 
@@ -49,22 +49,24 @@ torch.fx.wrap("check_images")  # a call of its own in a graph: symbols have no s
 class SimpleNet(nn.Module):
     """Energies of every window and class.
 
-    Input (B, 1, 32, W) in [0, 1], output (B, L, 27) with ``L = count_windows(W)``; lower is better.
+    Input (B, 1, 32, W) in [0, 1], output (B, L, C) with ``L = count_windows(W)``; lower is better.
     No layer pads, so window ``l`` depends on the pixels ``2 l .. 2 l + 17`` and on nothing else:
     what lies beside a word never changes how it is read.
 
     Weights start as He et al. 2015 have it (equation 10), biases at 0, but that of the separator at
-    -1: most windows of a word show no letter in their middle.
+    -1: in words it is by far the most common class.
 
     Args:
         channels: kinds of strokes that the first layer tells apart; the second has twice as many.
+        alphabet: what its C classes are; kept as ``alphabet``.
 
     Raises:
         TypeError, ValueError: channels that are no whole number, or below 1.
     """
 
-    def __init__(self, channels: int = 32) -> None:
+    def __init__(self, channels: int = 32, alphabet: Alphabet = LATIN) -> None:
         super().__init__()
+        self.alphabet = alphabet
         channels = whole_number("channels", channels, 1)
         columns = (WINDOW - COLUMN) // STRIDE + 1
         self.layers = nn.Sequential(
@@ -72,7 +74,7 @@ class SimpleNet(nn.Module):
             nn.ReLU(),
             nn.Conv2d(channels, 2 * channels, (1, columns)),  # the seven columns of a window
             nn.ReLU(),
-            nn.Conv2d(2 * channels, ALPHABET_SIZE, 1),
+            nn.Conv2d(2 * channels, alphabet.size, 1),
         )
         *weights, last = self.parameters()
         for weight in weights:
@@ -83,10 +85,10 @@ class SimpleNet(nn.Module):
             else:
                 nn.init.zeros_(weight)
         with torch.no_grad():
-            last.zero_()[BETWEEN] = -1.0  # the last layer's bias
+            last.zero_()[alphabet.separator] = -1.0  # the last layer's bias
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 1, 32, W) images to (B, L, 27) energies. Errors: see :func:`check_images`."""
+        """(B, 1, 32, W) images to (B, L, C) energies. Errors: see :func:`check_images`."""
         if not (torch.jit.is_scripting() or torch.jit.is_tracing()):
             check_images(images)
         return self.layers(images).squeeze(2).transpose(1, 2)
@@ -97,6 +99,12 @@ def to_model(model: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     weights = [*model.parameters(), *model.buffers()] if isinstance(model, nn.Module) else []
     like = next((weight for weight in weights if weight.dtype in FLOATS), None)
     return images if like is None else images.to(like.device, like.dtype)
+
+
+def alphabet_of(model: Callable[[Tensor], Tensor]) -> Alphabet | None:
+    """The alphabet that a network carries; None says that it carries none."""
+    found = getattr(model, "alphabet", None)
+    return found if isinstance(found, Alphabet) else None
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from .alphabet import BETWEEN, SYMBOLS, transform_word
+from .alphabet import LATIN, Alphabet, alphabet_for
 from .validation import check_choice, check_floats, real_number, truth, whole_number
 from .windows import STRIDE, WINDOW, count_windows
 
@@ -58,37 +58,47 @@ def plot_energies(
     *,
     relative: bool = False,
     limits: tuple[float, float] | None = None,
+    alphabet: Alphabet | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw energies (L, 27) as a heat map: windows across, classes down, with a colour bar.
+    """Draw energies (L, C) as a heat map: windows across, classes down, with a colour bar.
 
     Args:
-        energies: (L, 27), lower is better.
+        energies: (L, C), lower is better.
         relative: draw how far each class lies above the window's lowest: a level that all classes
             of a window share says nothing. The upper half is drawn in one colour.
         limits: the energies at the ends of the colour bar, so that two pictures share a scale.
+        alphabet: of the C classes; default a..z.
 
     Raises:
         TypeError: not a tensor of floats, or limits that are no numbers.
         ValueError: another shape, or limits that don't rise.
     """
-    heights, colours = _colours(_energies(energies), relative, limits)
+    matrix, letters = _energies(energies, alphabet)
+    heights, colours = _colours(matrix, relative, limits)
     ax = axes_for(ax, (max(4.0, len(heights) / 14), 4.6))
-    return _heat_map(ax, heights, SYMBOLS, "class", colours)
+    return _heat_map(ax, heights, letters.names, "class", colours)
 
 
-def plot_gradient(gradient: Tensor, *, limit: float | None = None, ax: Axes | None = None) -> Axes:
-    """Draw what a loss asks of each energy (L, 27): windows across, classes down, 0 in mid-grey.
+def plot_gradient(
+    gradient: Tensor,
+    *,
+    limit: float | None = None,
+    alphabet: Alphabet | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw what a loss asks of each energy (L, C): windows across, classes down, 0 in mid-grey.
 
     Args:
-        gradient: (L, 27); dark is negative, bright is positive.
+        gradient: (L, C); dark is negative, bright is positive.
         limit: the size at both ends of the colour bar; by default the largest there is.
+        alphabet: of the C classes; default a..z.
 
     Raises:
         TypeError: not a tensor of floats, or a limit that is no number.
         ValueError: another shape, or a limit that is not above 0.
     """
-    heights = _energies(gradient)
+    heights, letters = _energies(gradient, alphabet)
     if limit is None:
         limit = np.abs(heights[np.isfinite(heights)]).max(initial=0) or 1.0
     size = real_number("a limit", limit)
@@ -98,7 +108,7 @@ def plot_gradient(gradient: Tensor, *, limit: float | None = None, ax: Axes | No
         label="gradient", map=GRADIENT_MAP
     )
     ax = axes_for(ax, (max(4.0, len(heights) / 14), 4.6))
-    return _heat_map(ax, heights, SYMBOLS, "class", colours)
+    return _heat_map(ax, heights, letters.names, "class", colours)
 
 
 def plot_pm(
@@ -163,45 +173,46 @@ def plot_reading(
     rival: tuple[Sequence[int] | Tensor, str] | None = None,
     relative: bool = False,
     limits: tuple[float, float] | None = None,
+    alphabet: Alphabet | None = None,
     axes: Sequence[Axes] | None = None,
 ) -> Sequence[Axes]:
     """Draw a word above its energies, windows under their pixels, the path and the letters' spans.
 
     Args:
         image: (H, W) in [0, 1].
-        energies: (L, 27).
+        energies: (L, C).
         path: (L,) index into ``c_a_t_`` of each window; -1 is a gap.
         word: the word that the path spells.
         rival: another path and its word, dashed: where do they part?
-        relative, limits: how energies are coloured, see :func:`plot_energies`.
+        relative, limits, alphabet: see :func:`plot_energies`.
         axes: two axes, one above the other; made if not given.
 
     Raises:
         TypeError: not tensors of floats; a path of anything but whole numbers; a word not a str.
         ValueError: another shape; more windows than the image has; a path that does not fit the
-            windows or the word; a word of anything but a..z.
+            windows or the word; a word of other symbols.
     """
     ink = _image(image)
-    heights, colours = _colours(_energies(energies), relative, limits)
+    matrix, letters = _energies(energies, alphabet)
+    heights, colours = _colours(matrix, relative, limits)
     windows = len(heights)
     if windows > count_windows(ink.shape[1]):
         raise ValueError(f"expected no more windows than {ink.shape[1]} pixels have, got {windows}")
     if rival is not None and (not isinstance(rival, tuple) or len(rival) != 2):
         raise TypeError(f"expected rival as a path and its word, got {rival!r}")
-    indices = _path(path, windows, len(transform_word(word)))
-    lines = [(_classes(indices, word), word)]
+    indices, rows = _rows(path, windows, word, letters)
+    lines = [(rows, word)]
     if rival is not None:
         other, wrong = rival
-        others = _path(other, windows, len(transform_word(wrong)))
-        lines.append((_classes(others, wrong), wrong))
+        lines.append((_rows(other, windows, wrong, letters)[1], wrong))
     axes = _reading_axes(axes, ink.shape[1])
     top, bottom = axes
     plot_word(image, ax=top)
     top.set_xlabel("")
     centres = WINDOW / 2 + STRIDE * np.arange(windows)
     left, right = centres[0] - STRIDE / 2, centres[-1] + STRIDE / 2
-    extent = (left, right, len(SYMBOLS) - 0.5, -0.5)
-    _draw_matrix(bottom, heights, SYMBOLS, [top, bottom], colours, extent)
+    extent = (left, right, letters.size - 0.5, -0.5)
+    _draw_matrix(bottom, heights, letters.names, [top, bottom], colours, extent)
     bottom.set(xlabel="pixel (a window stands under its middle)", ylabel="class")
     for (rows, spelling), rank in zip(lines, (0, 1)):
         _draw_path(bottom, centres, rows, spelling, rank, steps=True)
@@ -352,12 +363,10 @@ def _image(image: Tensor) -> np.ndarray:
     return ink
 
 
-def _energies(energies: Tensor) -> np.ndarray:
-    """(L, 27)."""
-    heights = _array("energies", energies, f"(L, {len(SYMBOLS)})")
-    if heights.shape[1] != len(SYMBOLS):
-        raise ValueError(f"expected energies (L, {len(SYMBOLS)}), got {heights.shape}")
-    return heights
+def _energies(energies: Tensor, alphabet: Alphabet | None) -> tuple[np.ndarray, Alphabet]:
+    """(L, C), and the alphabet of the classes."""
+    heights = _array("energies", energies, "(L, C)")
+    return heights, alphabet_for(alphabet or LATIN, heights.shape[1])
 
 
 def _path(
@@ -387,9 +396,14 @@ def _path(
     return indices.astype(np.int64)
 
 
-def _classes(path: np.ndarray, word: str) -> np.ndarray:
-    """(L,) class that each window shows, NaN where the path is -1."""
-    return np.where(path < 0, np.nan, transform_word(word).numpy()[path])
+def _rows(
+    path: Sequence[int] | Tensor, windows: int, word: str, alphabet: Alphabet
+) -> tuple[np.ndarray, np.ndarray]:
+    """(L,) index into a word's spelling and (L,) class that each window shows, NaN where the path
+    is -1."""
+    spelling = np.array(alphabet.spelling(word))
+    indices = _path(path, windows, len(spelling))
+    return indices, np.where(indices < 0, np.nan, spelling[indices])
 
 
 def _mark_letters(ax: Axes, path: np.ndarray, word: str) -> None:
@@ -474,7 +488,7 @@ def _matrix(
     line = None if path is None else _path(path, windows, width)
     ax = axes_for(ax, (max(3.6, windows / 12), max(2.0, 1.1 + width / 12)))
     axis = "target index" if symbols is None else "letter of the target"
-    names = None if symbols is None else ["" if s == SYMBOLS[BETWEEN] else s for s in symbols]
+    names = None if symbols is None else ["" if s == LATIN.sign else s for s in symbols]
     _heat_map(ax, matrix, names, axis, colours)
     if line is not None:
         _draw_path(ax, np.arange(windows), np.where(line < 0, np.nan, line), "path")

@@ -21,10 +21,9 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from tqdm.auto import tqdm
 
 from .alignment import Separators, free_energy, viterbi
-from .alphabet import BETWEEN, LETTERS
 from .decoding import greedy_decode
 from .losses import Answers, normalise
-from .network import SimpleNet, in_mode, lowest_class, to_model
+from .network import SimpleNet, alphabet_of, in_mode, lowest_class, to_model
 from .paths import build_ce_matrix, path_cross_entropy
 from .validation import as_beta, real_number, truth, whole_number, widen
 from .words import NOISE, AugmentedBatches, Batch, SimpleWordsDataset, as_sizes
@@ -48,7 +47,7 @@ class TrainConfig:
     min_length: int = 2
     max_length: int = 6
     doubled: float = 0.2
-    """Share of the words with a doubled letter for certain; by chance it is one pair in 26."""
+    """Share of the words with a doubled letter for certain; chance doubles a pair now and then."""
     font_size: int | tuple[int, int] = (17, 23)
     """In pixels; of a pair, each word's is drawn evenly from these and all sizes between."""
     jitter: bool = True
@@ -179,7 +178,7 @@ def train_ebm_model(
         energies = model(images)
         best = viterbi(energies.detach(), targets, window_lengths, target_lengths)
         losses = criterion(build_ce_matrix(energies, targets), best.path)
-        return Step(losses, _read_right(energies, batch), best.free_energy)
+        return Step(losses, _read_right(model, energies, batch), best.free_energy)
 
     return _fit(model, num_epochs, train_loader, optimizer, step, schedule, history)
 
@@ -208,7 +207,7 @@ def train_gtn_model(
         energies = model(images)
         losses = criterion(energies, targets, window_lengths, target_lengths)
         best = free_energy(energies.detach(), targets, window_lengths, target_lengths)
-        return Step(losses, _read_right(energies, batch), best)
+        return Step(losses, _read_right(model, energies, batch), best)
 
     return _fit(model, num_epochs, train_loader, optimizer, step, schedule, history)
 
@@ -252,7 +251,8 @@ def train(
         energies = normalise(model(images)) if normalised else model(images)
         where = targets, window_lengths, target_lengths
         best = free_energy(energies.detach(), *where, separators=separators)
-        answers = Answers(energies, _texts(batch), window_lengths, beta, separators)
+        alphabet = alphabet_of(model)
+        answers = Answers(energies, batch.texts, window_lengths, beta, separators, alphabet)
         correct = best < best.new_tensor([reading.energy for reading in answers.offending])
         losses = _losses(loss, answers)
         return Step(losses, correct, answers.good, answers.bad - answers.good)
@@ -483,23 +483,23 @@ def _needed(signature: inspect.Signature) -> list[str]:
     ]
 
 
-def _bring(model: nn.Module, batch: Sequence[Tensor], size: int) -> tuple[Tensor, ...]:
+def _bring(model: nn.Module, batch: Sequence[Any], size: int) -> tuple[Tensor, ...]:
     """The tensors of a batch where the network is, the images in its type."""
-    if not isinstance(batch, Sequence) or not all(isinstance(part, Tensor) for part in batch):
+    if size > 2 and not isinstance(batch, Batch):
+        raise TypeError(f"expected a Batch, as collate_fn makes it, got {type(batch).__name__}")
+    parts = batch[:size] if size > 2 else batch
+    if not isinstance(parts, Sequence) or not all(isinstance(part, Tensor) for part in parts):
         raise TypeError(f"expected batches of {size} tensors, made by a collate function of words")
-    if len(batch) != size:
-        raise ValueError(f"expected batches of {size} tensors, got {len(batch)}")
-    images = to_model(model, batch[0])
-    return images, *(part.to(images.device) for part in batch[1:])
+    if len(parts) != size:
+        raise ValueError(f"expected batches of {size} tensors, got {len(parts)}")
+    images, *others = parts
+    images = to_model(model, images)
+    return images, *(part.to(images.device) for part in others)
 
 
-def _read_right(energies: Tensor, batch: Batch) -> Tensor:
+def _read_right(model: nn.Module, energies: Tensor, batch: Batch) -> Tensor:
     """(B,) bool: whether each word is read exactly, by the vote of the windows."""
-    readings = greedy_decode(energies.detach(), batch.window_lengths)
-    return torch.tensor([a == b for a, b in zip(readings, _texts(batch))], device=energies.device)
-
-
-def _texts(batch: Batch) -> list[str]:
-    """The words of a batch: its targets without separators."""
-    rows = zip(batch.targets.tolist(), batch.target_lengths.tolist())
-    return ["".join(LETTERS[c] for c in row[:length] if c != BETWEEN) for row, length in rows]
+    lengths = batch.window_lengths
+    readings = greedy_decode(energies.detach(), lengths, alphabet=alphabet_of(model))
+    right = [reading == text for reading, text in zip(readings, batch.texts)]
+    return torch.tensor(right, device=energies.device)

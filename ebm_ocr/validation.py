@@ -75,17 +75,34 @@ def as_separator(separator: Any, classes: int) -> int:
     return whole_number("a separator", separator, 0, classes - 1)
 
 
-def as_words(words: Any, count: int | None = None) -> list[str]:
-    """A list of words in their order, from anything that has one."""
+def as_words(words: Any, count: int | None = None) -> list[str | Sequence[str]]:
+    """A list of words in their order, from anything that has one; a word is a str, or symbols."""
     unordered = isinstance(words, str | Mapping | Set | Tensor) or not isinstance(words, Iterable)
     found = [] if unordered else [*words]
-    if unordered or not all(isinstance(word, str) for word in found):
+    if unordered or not all(map(_is_text, found)):
         raise TypeError(f"expected a list of words as str, got {_kind(words)}: {words!r}")
     if not found:
         raise ValueError("expected at least one word, got none")
     if count is not None and len(found) != count:
         raise ValueError(f"expected {count} words, one a sample, got {len(found)}")
     return found
+
+
+def _is_text(word: object) -> bool:
+    """A str, or a list or tuple of str."""
+    several = isinstance(word, list | tuple) and all(isinstance(symbol, str) for symbol in word)
+    return several or isinstance(word, str)
+
+
+def as_classes(classes: Any, size: int) -> list[int]:
+    """(L,) classes below a size."""
+    found = as_integers("classes", classes)
+    if found.dim() != 1:
+        raise ValueError(f"expected (L,) integer classes, got shape {tuple(found.shape)}")
+    listed: list[int] = found.tolist()
+    if listed and (min(listed) < 0 or max(listed) >= size):
+        raise ValueError(f"expected classes 0..{size - 1}, got {min(listed)}..{max(listed)}")
+    return listed
 
 
 def check_energies(energies: Any) -> None:

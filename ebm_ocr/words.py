@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torch.utils.data import Dataset, get_worker_info
 
-from .alphabet import LETTERS, check_word, spell
+from .alphabet import LATIN, Alphabet, Word
 from .validation import check_floats, real_number, truth, whole_number
 from .windows import HEIGHT, WINDOW, count_windows
 
@@ -27,7 +27,7 @@ LETTER_WIDTH = 18
 MAX_SHIFT = 7
 NOISE = 0.1
 
-Sample = tuple[Tensor, str]
+Sample = tuple[Tensor, Word]
 
 
 class Batch(NamedTuple):
@@ -36,11 +36,13 @@ class Batch(NamedTuple):
     images: Tensor
     """(B, 1, 32, W), padded with background on the right."""
     targets: Tensor
-    """(B, T) classes, padded with ``BETWEEN``."""
+    """(B, T) classes, padded with the separator."""
     window_lengths: Tensor
     """(B,) number of windows of each image before padding."""
     target_lengths: Tensor
     """(B,) number of symbols of each word, twice its letters."""
+    texts: list[Word]
+    """The B words."""
 
 
 def default_font() -> Path:
@@ -58,14 +60,21 @@ class Font(ImageFont.FreeTypeFont):
         path: the .ttf, .otf or .ttc file.
         size: em size in pixels.
         face: which of the fonts in a .ttc.
+        alphabet: whose symbols it must have.
 
     Raises:
         FileNotFoundError: no such file.
         TypeError: a size or face that is no whole number.
-        ValueError: not a font, no such size or face, or one that lacks some of the letters.
+        ValueError: not a font, no such size or face, or one that lacks some of the symbols.
     """
 
-    def __init__(self, path: str | os.PathLike[str], size: int = 20, face: int = 0) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        size: int = 20,
+        face: int = 0,
+        alphabet: Alphabet = LATIN,
+    ) -> None:
         file = Path(path).absolute()
         if not file.is_file():
             raise FileNotFoundError(
@@ -80,10 +89,12 @@ class Font(ImageFont.FreeTypeFont):
                 f"{str(file)!r} at {size} px: {error}"
             ) from error
         nothing = self._look("\uffff")  # no character, so the box that stands for what is missing
-        lacking = [letter for letter in LETTERS if self._look(letter) in (nothing, None)]
+        letters = dict.fromkeys("".join(alphabet.symbols))
+        lacking = [letter for letter in letters if self._look(letter) in (nothing, None)]
         if lacking:
             raise ValueError(
-                f"expected a font with the letters a..z, {str(file)!r} lacks {''.join(lacking)!r}"
+                f"expected a font with the letters {alphabet}, "
+                f"{str(file)!r} lacks {''.join(lacking)!r}"
             )
 
     def _open(self, path: str, data: bytes, size: int, face: int) -> None:
@@ -163,6 +174,7 @@ class SimpleWordsDataset(Dataset[Sample]):
         font_size: em size in pixels; a pair such as ``(16, 24)`` draws each word's evenly from
             these and all sizes between.
         face: which of the fonts in a .ttc.
+        alphabet: whose symbols the words are made of.
 
     Raises:
         TypeError: numbers that are not whole, ``jitter`` or ``noise`` that are not bool.
@@ -183,7 +195,9 @@ class SimpleWordsDataset(Dataset[Sample]):
         font: str | os.PathLike[str] | None = None,
         font_size: int | tuple[int, int] = 20,
         face: int = 0,
+        alphabet: Alphabet = LATIN,
     ) -> None:
+        self.alphabet = alphabet
         self.max_length = whole_number("max_length", max_length)
         self.min_length = whole_number(
             "min_length", self.max_length if min_length is None else min_length
@@ -202,7 +216,8 @@ class SimpleWordsDataset(Dataset[Sample]):
             raise ValueError("expected min_length >= 2 for doubled letters, got 1")
         self.seed = int(torch.randint(2**31, ())) if seed is None else whole_number("seed", seed, 0)
         sizes = as_sizes(font_size)
-        self.fonts = [Font(default_font() if font is None else font, size, face) for size in sizes]
+        path = default_font() if font is None else font
+        self.fonts = [Font(path, size, face, alphabet) for size in sizes]
         self._anew = np.random.default_rng(self.seed)
         self._worker: int | None = None
 
@@ -231,12 +246,12 @@ class SimpleWordsDataset(Dataset[Sample]):
         return self.fonts[0]
 
     def draw_text(
-        self, text: str, length: int | None = None, jitter: bool = False, noise: bool = False
+        self, text: Word, length: int | None = None, jitter: bool = False, noise: bool = False
     ) -> Tensor:
         """Render any word in this dataset's font, in a size drawn anew where there are several.
 
         Args:
-            text: letters a..z.
+            text: symbols of the dataset's alphabet.
             length: width in pixels, default 18 a letter (more in a font that needs more).
             jitter, noise: as for the dataset; drawn anew on every call, in each loader worker
                 apart.
@@ -257,21 +272,22 @@ class SimpleWordsDataset(Dataset[Sample]):
         return self._draw(text, length, jitter, noise, self._anew)
 
     def _draw(
-        self, text: str, length: int | None, jitter: bool, noise: bool, rng: np.random.Generator
+        self, text: Word, length: int | None, jitter: bool, noise: bool, rng: np.random.Generator
     ) -> Tensor:
         several = len(self.fonts) > 1
         font = self.fonts[rng.integers(len(self.fonts)) if several else 0]
-        ink = font.ink(check_word(text))
+        symbols = len(self.alphabet.spelling(text)) // 2
+        ink = font.ink("".join(text))
         width = ink.shape[1]
         if length is None:
-            length = max(LETTER_WIDTH * len(text), width)
+            length = max(LETTER_WIDTH * symbols, width)
         length, least = whole_number("length", length), max(width, WINDOW)
         if length < least:
             raise ValueError(
                 f"expected an image at least {least} px wide for {text!r}, got {length}"
             )
-        if len(text) > 1:
-            check_windows(text, count_windows(length))
+        if symbols > 1:
+            check_windows(text, symbols, count_windows(length))
         shift = int(rng.integers(min(MAX_SHIFT, length - width) + 1)) if jitter else 0
         pixels = torch.zeros(HEIGHT, length)
         pixels[:, shift : shift + width] = ink
@@ -279,14 +295,16 @@ class SimpleWordsDataset(Dataset[Sample]):
             pixels[torch.from_numpy(rng.random(pixels.shape) < NOISE)] = 1.0
         return pixels
 
-    def _random_word(self, rng: np.random.Generator, doubled: bool) -> str:
+    def _random_word(self, rng: np.random.Generator, doubled: bool) -> Word:
+        symbols = self.alphabet.symbols
         letters = rng.integers(
-            len(LETTERS), size=rng.integers(self.min_length, self.max_length + 1)
+            len(symbols), size=rng.integers(self.min_length, self.max_length + 1)
         )
         if doubled:
             place = rng.integers(1, len(letters))
             letters[place] = letters[place - 1]
-        return "".join(LETTERS[letter] for letter in letters)
+        word = tuple(symbols[letter] for letter in letters)
+        return "".join(word) if self.alphabet.single else word
 
 
 class AugmentedBatches:
@@ -327,7 +345,9 @@ class AugmentedBatches:
         if words.jitter or words.noise:
             raise ValueError("expected words without jitter and noise, they are added here")
         samples = sorted((words[index] for index in range(len(words))), key=_width)
-        self.groups = [collate_fn(group) for _, group in groupby(samples, key=_width)]
+        self.groups = [
+            collate_fn(group, words.alphabet) for _, group in groupby(samples, key=_width)
+        ]
         self.generator = generator
 
     def __len__(self) -> int:
@@ -341,8 +361,13 @@ class AugmentedBatches:
         ]
         for chunk in self._order(len(chunks)).tolist():
             group, rows = chunks[chunk]
-            images, *rest = (part[rows] for part in group)
-            yield Batch(self._disturb(images), *rest)
+            yield Batch(
+                self._disturb(group.images[rows]),
+                group.targets[rows],
+                group.window_lengths[rows],
+                group.target_lengths[rows],
+                [group.texts[row] for row in rows.tolist()],
+            )
 
     def _order(self, count: int) -> Tensor:
         """The numbers below count, shuffled."""
@@ -381,30 +406,33 @@ def as_sizes(font_size: int | tuple[int, int]) -> range:
     return range(least, most + 1)
 
 
-def check_windows(text: str, windows: int) -> None:
+def check_windows(text: Word, letters: int, windows: int) -> None:
     """Raise ``ValueError`` if ``windows`` are too few to align letters and separators with."""
-    if windows < 2 * len(text):
+    if windows < 2 * letters:
         raise ValueError(
-            f"{text!r} has {windows} windows, but its {2 * len(text)} symbols need one each: "
+            f"{text!r} has {windows} windows, but its {2 * letters} symbols need one each: "
             "widen the image"
         )
 
 
-def simple_collate_fn(samples: Iterable[Sample]) -> tuple[Tensor, Tensor]:
-    """Batch images of one letter each: (B, 1, 32, W) images and (B,) classes 0..25.
+def simple_collate_fn(
+    samples: Iterable[Sample], alphabet: Alphabet = LATIN
+) -> tuple[Tensor, Tensor]:
+    """Batch images of one letter each: (B, 1, 32, W) images and their (B,) classes.
 
     Raises:
         TypeError: images that are no float tensors.
         ValueError: no sample, images that don't fit together, or a text that is not one letter.
     """
     images, texts = _unzip(samples)
-    for text in texts:
-        if len(check_word(text)) != 1:
+    classes = [alphabet.spelling(text)[::2] for text in texts]
+    for text, found in zip(texts, classes):
+        if len(found) != 1:
             raise ValueError(f"expected images of one letter, got {text!r}")
-    return pad_and_stack(images), torch.tensor([LETTERS.index(text) for text in texts])
+    return pad_and_stack(images), torch.tensor(classes)[:, 0]
 
 
-def collate_fn(samples: Iterable[Sample]) -> Batch:
+def collate_fn(samples: Iterable[Sample], alphabet: Alphabet = LATIN) -> Batch:
     """Batch words of different lengths, see :class:`Batch`.
 
     Raises:
@@ -414,10 +442,10 @@ def collate_fn(samples: Iterable[Sample]) -> Batch:
     """
     images, texts = _unzip(samples)
     window_lengths = count_windows(torch.tensor([image.shape[1] for image in images]))
-    for text, windows in zip(texts, window_lengths.tolist()):
-        check_windows(check_word(text), windows)
-    targets, target_lengths = spell(texts)
-    return Batch(pad_and_stack(images), targets, window_lengths, target_lengths)
+    targets, target_lengths = alphabet.spell(texts)
+    for text, windows, symbols in zip(texts, window_lengths.tolist(), target_lengths.tolist()):
+        check_windows(text, symbols // 2, windows)
+    return Batch(pad_and_stack(images), targets, window_lengths, target_lengths, texts)
 
 
 def pad_and_stack(images: list[Tensor]) -> Tensor:
@@ -426,7 +454,7 @@ def pad_and_stack(images: list[Tensor]) -> Tensor:
     return torch.stack([pad(image, (0, widest - image.shape[1])) for image in images])[:, None]
 
 
-def _unzip(samples: Iterable[Sample]) -> tuple[list[Tensor], list[str]]:
+def _unzip(samples: Iterable[Sample]) -> tuple[list[Tensor], list[Word]]:
     """Images and texts of samples that fit together."""
     pairs = list(samples)
     if not pairs:

@@ -2,6 +2,8 @@
 
 import math
 import random
+import subprocess
+import sys
 from itertools import product
 
 import numpy as np
@@ -10,12 +12,14 @@ import torch
 
 from ebm_ocr import (
     LETTERS,
+    Alphabet,
     best_word,
+    exact_decode,
     free_energy,
     greedy_decode,
+    lexicon_energies,
     most_offending,
     n_best,
-    rank,
     word_energy,
     word_probability,
 )
@@ -72,9 +76,9 @@ def test_n_best_are_the_first_of_all_words(windows, separators, kind):
     every = energies_of(sample, every_word(letters, longest, separators), separators)
     expected = sorted(value for value in every.values() if value < math.inf)[:12]
     found = n_best(sample[None], 12, separators=separators)[0]
-    assert len({text for text, _ in found}) == len(found) == len(expected)
-    np.testing.assert_allclose([energy for _, energy in found], expected, rtol=1e-9, atol=1e-9)
-    for text, energy in found:
+    assert len({text for text, *_ in found}) == len(found) == len(expected)
+    np.testing.assert_allclose([energy for _, energy, _ in found], expected, rtol=1e-9, atol=1e-9)
+    for text, energy, _ in found:
         assert energy == pytest.approx(every[text], rel=1e-9, abs=1e-9)
     if found:
         assert best_word(sample[None], separators=separators)[0].energy == pytest.approx(
@@ -98,7 +102,7 @@ def test_most_offending_is_the_best_of_all_others(separators, seed):
     )
     rights = [word for word in every if 1 <= len(word) <= 3]
     found = most_offending(sample.expand(len(rights), -1, -1), rights, separators=separators)
-    for right, (text, energy) in zip(rights, found):
+    for right, (text, energy, _) in zip(rights, found):
         assert text != right
         assert energy <= min(value for word, value in every.items() if word != right) + 1e-9
         assert text not in every or energy == pytest.approx(every[text])
@@ -137,7 +141,7 @@ def test_rank_is_the_engine_word_by_word(kind, separators, beta):
     random.Random(0).shuffle(words)
     words += words[:3]  # twice the same
     lengths = torch.tensor([8, 5, 0])
-    found = rank(energies, words, lengths, beta, separators)
+    found = lexicon_energies(energies, words, lengths, beta, separators)
     for b in range(3):
         for n in range(0, len(words), 7):
             expected = word_energy(
@@ -183,13 +187,13 @@ def test_windows_past_the_end_do_not_count(separators):
 
 def test_no_windows_say_the_empty_word_or_none():
     energies = draw(1, 4, 3)
-    assert n_best(energies, 3, torch.tensor([0]), "optional") == [[("", 0.0)]]
+    assert n_best(energies, 3, torch.tensor([0]), "optional") == [[("", 0.0, ())]]
     assert n_best(energies, 3, torch.tensor([0]), "required") == [[]]
 
 
 def test_the_best_word_of_optional_separators_is_what_the_best_windows_collapse_to():
     energies = draw(5, 12, 27)
-    for b, (_, energy) in enumerate(best_word(energies, separators="optional")):
+    for b, (_, energy, _) in enumerate(best_word(energies, separators="optional")):
         assert energy == pytest.approx(energies[b].min(1).values.sum().item())
 
 
@@ -241,14 +245,14 @@ def test_empty_word_is_one_where_separators_are_optional():
     torch.testing.assert_close(
         word_energy(energies, ["", ""], lengths, separators="optional"), silence
     )
-    ranked = rank(energies, ["a", "", "abcabc"], lengths, separators="optional")
+    ranked = lexicon_energies(energies, ["a", "", "abcabc"], lengths, separators="optional")
     torch.testing.assert_close(ranked[:, 1], silence)
     assert ranked[:, 2].isinf().all()
     every = n_best(energies, 10_000, lengths, "optional")[0]
     probabilities = [
-        word_probability(energies[:1], [text], separators="optional").item() for text, _ in every
+        word_probability(energies[:1], [text], separators="optional").item() for text, *_ in every
     ]
-    assert "" in [text for text, _ in every]
+    assert "" in [text for text, *_ in every]
     assert sum(probabilities) == pytest.approx(1)
 
 
@@ -266,7 +270,7 @@ def test_ranks_of_half_precision_are_in_single():
         0.1 * torch.randn(1, 40, 4, generator=torch.Generator().manual_seed(0)) - 10
     ).bfloat16()
     words = [reading.text for reading in n_best(energies, 50)[0]][::-1]
-    found = rank(energies, words)
+    found = lexicon_energies(energies, words)
     assert found.dtype == torch.float32
     assert found.min().item() == pytest.approx(best_word(energies)[0].energy)
     assert len(found.unique()) > 1  # at 404, the numbers of half precision are 2 apart
@@ -282,10 +286,10 @@ def test_search_reads_what_the_vote_reads_where_energies_are_clear(trained):
     with torch.no_grad():
         energies = model(batch.images)
     texts = [text for _, text in samples]
-    assert [text for text, _ in best_word(energies, batch.window_lengths)] == texts
+    assert [text for text, *_ in best_word(energies, batch.window_lengths)] == texts
     assert greedy_decode(energies, batch.window_lengths) == texts
     offending = most_offending(energies, texts, batch.window_lengths)
-    for right, best, (other, energy) in zip(
+    for right, best, (other, energy, _) in zip(
         texts, best_word(energies, batch.window_lengths), offending
     ):
         assert other != right
@@ -302,13 +306,13 @@ def test_search_reads_what_the_vote_reads_where_energies_are_clear(trained):
         (lambda e: n_best(e * math.nan, 1), "above -inf, got NaN"),
         (lambda e: most_offending(e, ["a"]), "expected 2 words, one a sample, got 1"),
         (lambda e: word_energy(e, ["a", "b", "c"]), "expected 2 words, one a sample, got 3"),
-        (lambda e: rank(e, []), "at least one word"),
-        (lambda e: rank(e, ["ab", "az"]), r"letters a\.\.c, got 'az'"),
-        (lambda e: rank(e, ["ab", ""]), "got ''"),
-        (lambda e: word_energy(e, ["ab", "d"]), r"letters a\.\.c, got 'd'"),
+        (lambda e: lexicon_energies(e, []), "at least one word"),
+        (lambda e: lexicon_energies(e, ["ab", "az"]), r"symbols a\.\.c, got 'z' in 'az'"),
+        (lambda e: lexicon_energies(e, ["ab", ""]), "got ''"),
+        (lambda e: word_energy(e, ["ab", "d"]), r"symbols a\.\.c, got 'd'"),
         (lambda e: word_probability(e, ["ab", ""]), "got ''"),
-        (lambda e: most_offending(e, ["ab", "Ab"]), "got 'Ab'"),
-        (lambda e: rank(e, ["ab"], beta=0), r"beta in \(0, inf\]"),
+        (lambda e: most_offending(e, ["ab", "Ab"]), "'A' in 'Ab'"),
+        (lambda e: lexicon_energies(e, ["ab"], beta=0), r"beta in \(0, inf\]"),
         (lambda e: word_probability(e, ["a", "b"], beta=math.inf), "finite beta"),
     ],
 )
@@ -318,7 +322,7 @@ def test_bad_input_is_refused(call, message):
 
 
 @pytest.mark.parametrize("words", ["ab", [0, 1]])
-@pytest.mark.parametrize("call", [rank, most_offending, word_energy, word_probability])
+@pytest.mark.parametrize("call", [lexicon_energies, most_offending, word_energy, word_probability])
 def test_one_string_is_no_list_of_words(call, words):
     with pytest.raises(TypeError, match="expected a list of words as str, got"):
         call(torch.zeros(2, 5, 4), words)
@@ -341,7 +345,98 @@ def test_probability_of_the_only_word_is_one_and_not_more():
     assert word_probability(energies, texts).tolist() == [1.0] * 3
 
 
-@pytest.mark.parametrize("call", [most_offending, word_energy, word_probability, rank])
+@pytest.mark.parametrize("call", [most_offending, word_energy, word_probability, lexicon_energies])
 def test_energies_of_another_rank_are_refused(call):
     with pytest.raises(ValueError, match=r"\(B, L, C\), none of them zero, got \(2, 5\)"):
         call(torch.zeros(2, 5), ["a", "b"])
+
+
+SYMBOLS_OF_THREE = ("α", "β", "γ")
+
+
+@pytest.mark.parametrize("kind", ["normal", "tied", "forbidden"])
+@pytest.mark.parametrize("separators", TOPOLOGIES)
+@pytest.mark.parametrize("charset", [None, "α-β", ["γ"]])
+@pytest.mark.parametrize("gap", [0, 1, 3])
+def test_any_alphabet_and_charset_are_their_enumeration(gap, charset, separators, kind):
+    """The separator first, in the middle and last."""
+    alphabet = Alphabet(SYMBOLS_OF_THREE, gap)
+    sample = draw(5, 4, seed=gap, kind=kind)
+    allowed = {None: "αβγ", "α-β": "αβ"}.get(charset if charset is None else str(charset), "γ")
+    longest = 5 if separators == "optional" else 2
+    words = [
+        "".join(word)
+        for n in range(separators == "required", longest + 1)
+        for word in product(allowed, repeat=n)
+    ]
+    options = {"separators": separators, "alphabet": alphabet}
+    every = {}
+    for word in words:
+        target, lengths = torch.tensor([alphabet.spelling(word) if word else [gap]]), len(word)
+        inputs = sample[None], target, None, torch.tensor([2 * lengths]), math.inf
+        every[word] = free_energy(*inputs, separators, gap, infeasible="inf").item()
+    expected = sorted(energy for energy in every.values() if energy < math.inf)
+    found = n_best(sample[None], 9999, charset=charset, **options)[0]
+    np.testing.assert_allclose([reading.energy for reading in found], expected, rtol=1e-9)
+    for text, energy, classes in found:
+        assert set(text) <= set(allowed)
+        assert classes == tuple(alphabet.encode(text))
+        assert energy == pytest.approx(every[text])
+    listed = lexicon_energies(sample[None], words, **options)[0]
+    np.testing.assert_allclose(listed, [every[word] for word in words], rtol=1e-9)
+    if len(expected) > 1:
+        other = most_offending(sample[None], [found[0].text], charset=charset, **options)[0]
+        assert other.energy == pytest.approx(expected[1])
+        best = best_word(sample[None], charset=charset, **options)[0]
+        assert best.energy == pytest.approx(expected[0])
+    given = sample[None].expand(len(words), -1, -1)
+    shares = word_probability(given, words, charset=charset, **options)
+    assert shares.sum().item() == pytest.approx(1.0 if expected else 0.0)
+    if charset is not None:
+        outside = next(symbol for symbol in "αβγ" if symbol not in allowed)
+        assert word_probability(sample[None], [outside], charset=charset, **options).item() == 0
+
+
+def test_the_vote_takes_any_alphabet_and_charset():
+    alphabet = Alphabet(SYMBOLS_OF_THREE, 0)
+    energies = torch.full((1, 5, 4), 9.0)
+    for window, symbol in enumerate((1, 1, 0, 3, 0)):
+        energies[0, window, symbol] = 0
+    energies[0, 3, 2] = 1.0
+    assert greedy_decode(energies, alphabet=alphabet) == ["αγ"]
+    assert greedy_decode(energies, alphabet=alphabet, charset="α-β") == ["αβ"]
+    assert exact_decode(energies, alphabet=alphabet, charset="α-β") == ["αβ"]
+    with pytest.raises(ValueError, match=r"expected 27 classes for a\.\.z, got 4"):
+        greedy_decode(energies)
+
+
+HUGE = """
+import resource, time, torch
+from ebm_ocr import Alphabet, n_best
+
+def used():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+torch.set_num_threads(1)
+classes, windows = 50_000, 200
+energies = torch.randn(1, windows, classes, generator=torch.Generator().manual_seed(0)) + 8
+for k in range(35):
+    energies[0, 5 * k : 5 * k + 2, 1000 * k + 7] = 0
+    energies[0, 5 * k + 2 : 5 * k + 5, 0] = 0
+energies[0, 175:, 0] = 0
+alphabet = Alphabet([f"t{i}" for i in range(classes - 1)], 0)
+n_best(energies[:, :9, :99], 1, alphabet=Alphabet([f"t{i}" for i in range(98)], 0))  # compiled
+before, start = used(), time.perf_counter()
+found = n_best(energies, 5, separators="optional", alphabet=alphabet)[0]
+seconds = time.perf_counter() - start
+assert found[0].classes == tuple(1000 * k + 7 for k in range(35)), found[0]
+assert len({reading.classes for reading in found}) == 5
+print(seconds, used() - before)
+"""
+
+
+def test_fifty_thousand_classes_are_searched_in_little_memory():
+    run = subprocess.run([sys.executable, "-c", HUGE], capture_output=True, text=True, check=True)
+    seconds, megabytes = map(float, run.stdout.split())
+    assert seconds < 5 * 4  # 0.8 alone; other programs may want the core
+    assert megabytes < 500

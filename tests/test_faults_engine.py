@@ -43,13 +43,13 @@ from ebm_ocr import (
     hinge_loss,
     indices_to_str,
     intersect,
+    lexicon_energies,
     most_offending,
     n_best,
     normalise,
     path_cross_entropy,
     path_energy,
     posterior,
-    rank,
     spans,
     spell,
     viterbi,
@@ -126,7 +126,9 @@ OTHERS = {
         [s for part in spans(viterbi(e, TARGETS, *LENGTHS, separators)) for s in part],
         dtype=torch.float64,
     ),
-    "rank": lambda e, separators: rank(e, ["ab", "cc", "a"], LENGTHS[0], 0.7, separators),
+    "lexicon": lambda e, separators: lexicon_energies(
+        e, ["ab", "cc", "a"], LENGTHS[0], 0.7, separators
+    ),
     "n best": lambda e, separators: torch.tensor(
         [[r.energy for r in found] for found in n_best(e, 3, LENGTHS[0], separators)],
         dtype=torch.float64,
@@ -687,7 +689,7 @@ def test_what_lies_beyond_a_samples_end_never_matters(separators):
         for function in (
             lambda e: free_energy(e, None, [9, 6], separators=separators),
             lambda e: posterior(e, TARGETS, [9, 6], separators=separators),
-            lambda e: rank(e, ["ab", "c"], [9, 6], 1.0, separators),
+            lambda e: lexicon_energies(e, ["ab", "c"], [9, 6], 1.0, separators),
         ):
             assert function(filled).equal(function(energies))
 
@@ -731,7 +733,7 @@ def test_words_are_taken_in_their_order():
 
     energies, words = draw(shape=(2, 9, 27)), ["ab", "c"]
     for given in (Series(words), tuple(words), np.array(words), (word for word in words)):
-        assert rank(energies, given).equal(rank(energies, words))
+        assert lexicon_energies(energies, given).equal(lexicon_energies(energies, words))
     assert word_energy(energies, Series(words)).equal(word_energy(energies, words))
     assert most_offending(energies, Series(words)) == most_offending(energies, words)
     assert spell(Series(words))[0].equal(spell(words)[0])
@@ -1051,7 +1053,7 @@ ODD = {
     "beta complex": (lambda: free_energy(draw(), TARGETS, beta=1j), TypeError),
     "beta text": (lambda: posterior(draw(), TARGETS, beta="1"), TypeError),
     "beta NaN": (lambda: free_energy(draw(), beta=math.nan), ValueError),
-    "beta None": (lambda: rank(draw(), ["a"], beta=None), TypeError),
+    "beta None": (lambda: lexicon_energies(draw(), ["a"], beta=None), TypeError),
     "beta True": (lambda: PathEnergyLoss(True), TypeError),
     "beta zero": (lambda: word_probability(draw(), ["a", "b"], beta=0), ValueError),
     "beta inf of a probability": (
@@ -1072,7 +1074,7 @@ ODD = {
     "numpy energies, normalise": (lambda: normalise(draw().numpy()), TypeError),
     "numpy energies, cross entropy": (lambda: cross_entropy(draw().numpy(), TARGETS), TypeError),
     "numpy energies, path": (lambda: path_cross_entropy(draw()[0].numpy(), [(0, 0)]), TypeError),
-    "numpy energies, rank": (lambda: rank(draw().numpy(), ["a"]), TypeError),
+    "numpy energies, rank": (lambda: lexicon_energies(draw().numpy(), ["a"]), TypeError),
     "numpy energies, word": (lambda: word_probability(draw().numpy(), ["a", "b"]), TypeError),
     "numpy energies, find_path": (lambda: find_path(draw()[0].numpy()), TypeError),
     "numpy targets": (lambda: free_energy(draw(), TARGETS.numpy()), TypeError),
@@ -1088,13 +1090,13 @@ ODD = {
     "n float": (lambda: n_best(draw(), 2.0), TypeError),
     "n True": (lambda: n_best(draw(), True), TypeError),
     "n zero": (lambda: n_best(draw(), 0), ValueError),
-    "words as text": (lambda: rank(draw(), "ab"), TypeError),
-    "words as a set": (lambda: rank(draw(), {"a", "b"}), TypeError),
-    "words as a dict": (lambda: rank(draw(), {"ab": 1}), TypeError),
+    "words as text": (lambda: lexicon_energies(draw(), "ab"), TypeError),
+    "words as a set": (lambda: lexicon_energies(draw(), {"a", "b"}), TypeError),
+    "words as a dict": (lambda: lexicon_energies(draw(), {"ab": 1}), TypeError),
     "words as a number": (lambda: word_energy(draw(), 3), TypeError),
     "words of the wrong number": (lambda: most_offending(draw(), ["a"]), ValueError),
-    "words with a number": (lambda: rank(draw(), ["a", 3]), TypeError),
-    "no words": (lambda: rank(draw(), []), ValueError),
+    "words with a number": (lambda: lexicon_energies(draw(), ["a", 3]), TypeError),
+    "no words": (lambda: lexicon_energies(draw(), []), ValueError),
     "text spelled by letters": (lambda: spell("cat"), TypeError),
     "classes that are bool": (lambda: indices_to_str(torch.ones(3, dtype=torch.bool)), TypeError),
     "separators unknown": (lambda: n_best(draw(), 1, None, "some"), ValueError),

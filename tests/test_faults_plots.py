@@ -215,7 +215,7 @@ def test_a_path_that_does_not_fit_is_refused_before_a_figure_is_made(draw, chang
     ("draw", "error", "message"),
     [
         (lambda: plot_reading(IMAGE, ENERGIES, PATH, "c"), ValueError, "indices below 2"),
-        (lambda: plot_reading(IMAGE, ENERGIES, PATH, "CAT"), ValueError, "letters a..z"),
+        (lambda: plot_reading(IMAGE, ENERGIES, PATH, "CAT"), ValueError, "symbols a..z"),
         (lambda: plot_reading(IMAGE, ENERGIES, PATH, 3), TypeError, "word as str"),
         (lambda: plot_reading(IMAGE, ENERGIES, PATH, "cat", rival="cat"), TypeError, "rival"),
         (lambda: plot_reading(IMAGE[:, :20], ENERGIES, PATH, "cat"), ValueError, "windows than 20"),

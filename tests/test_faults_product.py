@@ -721,12 +721,12 @@ def test_what_would_train_nothing_is_refused(use, fault, error, message):
 def test_batches_of_the_wrong_kind_are_refused():
     model = SimpleNet()
     optimizer = SGD(model.parameters(), 0.1)
-    with pytest.raises(TypeError, match="batches of 4 tensors, made by a collate function"):
+    with pytest.raises(TypeError, match="a Batch, as collate_fn makes it, got list"):
         train_ebm_model(
             model, 1, DataLoader(SimpleWordsDataset(2, 2)), path_cross_entropy, optimizer
         )
     letters = DataLoader(SimpleWordsDataset(1, 2), collate_fn=simple_collate_fn)
-    with pytest.raises(ValueError, match="batches of 4 tensors, got 2"):
+    with pytest.raises(TypeError, match="a Batch, as collate_fn makes it, got tuple"):
         train_ebm_model(model, 1, letters, path_cross_entropy, optimizer)
 
 

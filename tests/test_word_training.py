@@ -3,30 +3,42 @@ and the claims of the tutorial's table 1 as numbers."""
 
 import functools
 import math
+from functools import partial
 
 import pytest
 import torch
 from torch.optim import SGD
 
 from ebm_ocr import (
+    Alphabet,
     SimpleNet,
     SimpleWordsDataset,
     TrainConfig,
+    accuracy_by_length,
     collate_fn,
+    count_windows,
     energy_loss,
     exact_decode,
+    forward_loss,
     free_energy,
+    get_accuracy,
     get_word_accuracy,
     hinge_loss,
     most_offending,
     nll_loss,
     normalise,
+    path_cross_entropy,
     perceptron_loss,
+    plot_reading,
     prepare,
+    read_words,
     square_square_loss,
     train,
+    train_ebm_model,
+    train_gtn_model,
     word_energy,
 )
+from ebm_ocr.words import AugmentedBatches
 
 SMALL = TrainConfig(words=1000, epochs=10)
 LOSSES = {
@@ -203,3 +215,47 @@ def test_scalar_loss_is_refused():
     ):
         with pytest.raises(ValueError, match=rf"\(B,\) = \(\d+,\), got {got}"):
             train(model, 1, loader, loss, optimizer, schedule=schedule)
+
+
+def test_a_reader_learns_another_alphabet_with_its_separator_first():
+    """Dataset, network, batches, loops, answers and evaluation, with letters that are not a..z."""
+    greek = Alphabet("αβγδ", separator=0)
+    words = SimpleWordsDataset(3, 240, min_length=2, seed=0, alphabet=greek)
+    model = SimpleNet(8, alphabet=greek)
+    chance = torch.Generator().manual_seed(0)
+    loader = AugmentedBatches(words, 16, jitter=True, specks=0.0, generator=chance)
+    batch = next(iter(loader))
+    assert all(greek.decode(row) == text for row, text in zip(batch.targets, batch.texts))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    history = train_ebm_model(model, 6, loader, path_cross_entropy, optimizer)
+    train(model, 4, loader, lambda a: nll_loss(a.good, a.log_partition), optimizer, beta=1.0)
+    train_gtn_model(model, 2, loader, partial(forward_loss, separator=greek.separator), optimizer)
+    assert history.loss[-1] < history.loss[0] / 2
+    fresh = SimpleWordsDataset(3, 60, seed=10_000, alphabet=greek)
+    assert get_word_accuracy(model, fresh) > 0.9
+    assert get_word_accuracy(model, fresh, exact_decode) > 0.9
+    assert accuracy_by_length(model, (2,), words=30)[2] > 0.8
+    assert get_accuracy(model, SimpleWordsDataset(1, 40, seed=10_001, alphabet=greek)) > 0.5
+    axes = plot_reading(
+        fresh.draw_text("βαγ"),
+        model(fresh.draw_text("βαγ")[None, None])[0],
+        torch.full((count_windows(54),), -1),
+        "βαγ",
+        alphabet=greek,
+    )
+    assert "δ" in [label.get_text() for label in axes[1].get_yticklabels()]
+
+
+def test_a_loop_reads_with_the_alphabet_of_the_network():
+    sounds = Alphabet(["th", "e", "n"])
+    words = SimpleWordsDataset(2, 12, seed=0, alphabet=sounds)
+    _, text = words[0]
+    assert isinstance(text, tuple)
+    batch = collate_fn([words[i] for i in range(12)], sounds)
+    assert batch.texts[0] == text
+    model = SimpleNet(4, alphabet=sounds)
+    history = train_ebm_model(
+        model, 1, [batch], path_cross_entropy, torch.optim.SGD(model.parameters(), 0.01)
+    )
+    assert 0 <= history.accuracy[0] <= 1
+    assert [pair[0] for pair in read_words(model, words)] == ["".join(t) for t in batch.texts]

@@ -106,74 +106,93 @@ def cheapest_rests(energies, optional):
 
 
 @compiled
+def cheapest_children(here, rests, optional, last, best):
+    """Write for each letter (C - 1,) the least energy of a word that goes on with it from a prefix
+    with these sums, whose last letter is ``last``, or -1."""
+    best[:] = math.inf
+    letters = len(best)
+    for i in range(len(rests)):
+        enter = min(here[0, i], here[1, i]) if optional else here[1, i]
+        if enter < math.inf:
+            row = rests[i]
+            for c in range(letters):
+                total = enter + row[c]
+                best[c] = total if total < best[c] else best[c]
+    if optional and last >= 0:  # the same letter again needs a separator in front
+        best[last] = math.inf
+        for i in range(len(rests)):
+            best[last] = min(best[last], here[1, i] + rests[i, last])
+
+
+@compiled
 def best_words(energies, optional, n):
     """One sample's ``n`` words of least energy, or all there are: classes (N, L),
     -1 behind; energies (N,).
 
     A* with the exact cost of the cheapest way to go on: prefixes are taken by the energy of
     the best word that begins with them, so each one taken begins one of the words sought, N
-    times L at most.
+    times L at most. Of a prefix's children only the cheapest waits in the queue; the next one
+    follows when it is taken, so that thousands of classes cost no queue of thousands.
     """
     windows, classes = energies.shape
     reduced, taken = levelled(energies)  # none is below 0, so neither are sums
     rests, beta = cheapest_rests(reduced, optional), math.inf
-    root = np.empty((2, windows + 1))
+    root, children = np.empty((2, windows + 1)), np.empty(classes - 1)
     start(reduced, optional, root)
-    parents, letters, depths, sums = [-1], [-1], [0], [root]  # of each node; sums of those taken
-    place = [0]  # of each node's sums
+    parents, letters, depths, keys, sums, bounds = [-1], [-1], [0], [0.0], [root], [children]
     words, values = np.empty((min(n, 16), windows), np.int64), np.empty(min(n, 16))
-    best, found = np.empty(classes), 0
-    queue = [(-math.inf, 1, 0, 0)]  # least energy, 0 for a whole word, the deeper first, node
+    found, node = 0, 0
+    # least energy, 0 for a whole word, the deeper first, the prefix or its parent, and its letter
+    queue = [(-math.inf, 1, 0, -1, -1)]
     while queue and found < n:
-        key, prefix, _, node = heappop(queue)
-        slack = SLACK * windows * max(key, 0.0)
+        key, prefix, _, node, letter = heappop(queue)
         if not prefix:
             if found == len(words):  # there may be far fewer than were asked for
                 words, values = np.concatenate((words, words)), np.concatenate((values, values))
-            values[found] = ended(sums[place[node]], optional, beta) + taken
+            values[found] = ended(sums[node], optional, beta) + taken
             words[found] = -1
             while node > 0:
                 words[found, depths[node] - 1] = letters[node]
                 node = parents[node]
             found += 1
             continue
-        last = letters[node]
-        if node > 0:
-            before, after = sums[place[parents[node]]], np.empty((2, windows + 1))
-            direct = optional and last != letters[parents[node]]
-            append(reduced, before, last, direct, 0, beta, after)
-            place[node] = len(sums)
+        if node >= 0:
+            push_next(queue, keys[node], bounds[node], SLACK * windows, depths[node], node, letter)
+            after = np.empty((2, windows + 1))
+            direct = optional and letter != letters[node]
+            append(reduced, sums[node], letter, direct, 0, beta, after)
+            parents.append(node)
+            letters.append(letter)
+            depths.append(depths[node] + 1)
+            keys.append(key)
             sums.append(after)
-        here = sums[place[node]]
+            bounds.append(np.empty(classes - 1))
+            node = len(parents) - 1
+        else:
+            node = 0
+            keys[0] = key
         if node > 0 or optional:
-            total = ended(here, optional, beta)
+            total = ended(sums[node], optional, beta)
             if total < math.inf:
-                heappush(queue, (key if total <= key + slack else total, 0, -depths[node], node))
-        best[:] = math.inf
-        for i in range(windows):
-            enter = min(here[0, i], here[1, i]) if optional else here[1, i]
-            for c in range(classes):
-                best[c] = min(best[c], enter + rests[i, c])
-        if optional and node > 0:  # the same letter again needs a separator in front
-            best[last] = math.inf
-            for i in range(windows):
-                best[last] = min(best[last], here[1, i] + rests[i, last])
-        for c in range(classes - 1):
-            if best[c] < math.inf:
-                heappush(
-                    queue,
-                    (
-                        key if best[c] <= key + slack else best[c],
-                        1,
-                        -depths[node] - 1,
-                        len(parents),
-                    ),
-                )
-                parents.append(node)
-                letters.append(c)
-                depths.append(depths[node] + 1)
-                place.append(-1)
+                slack = SLACK * windows * max(key, 0.0)
+                least = key if total <= key + slack else total
+                heappush(queue, (least, 0, -depths[node], node, -1))
+        cheapest_children(sums[node], rests, optional, letter, bounds[node])
+        push_next(queue, key, bounds[node], SLACK * windows, depths[node], node, -1)
     return words[:found], values[:found]
+
+
+@compiled
+def push_next(queue, key, bounds, slack, depth, node, letter):
+    """Queue the cheapest child of a prefix, of those that were not taken yet; ``letter`` now is."""
+    if letter >= 0:
+        bounds[letter] = math.inf
+    if len(bounds):
+        child = bounds.argmin()
+        least = bounds[child]
+        if least < math.inf:
+            least = key if least <= key + slack * max(key, 0.0) else least
+            heappush(queue, (least, 1, -depth - 1, node, child))
 
 
 @compiled
