@@ -73,6 +73,32 @@ def test_1_1e_figure_1_positives_only_collapse(collapsed):
     assert flat.off_data[-1] < 0.01
 
 
+def test_1_1e_figure_1_only_a_faint_order_is_left(collapsed):
+    flat, shaped = collapsed
+    inside = figures.AXIS.abs() < 0.95
+    for run in collapsed:  # either one's lowest answer is near the circle, but one has no scale
+        lowest = figures.AXIS[run.surface[inside].argmin(1)]
+        off = (figures.AXIS[inside].square() + lowest.square()).sqrt() - 1
+        assert (off.abs() < 0.15).double().mean() > 0.8
+    assert flat.surface.max() < shaped.surface[inside].max() / 50
+
+
+def test_1_2_iv_figure_2_the_hinge_stops_when_the_lowest_wrong_answer_is_a_margin_above():
+    grid, history = figures.sharpen("hinge", 2000)
+    wrong = history[-1].clone()
+    wrong[20] = torch.inf
+    assert abs(grid[wrong.argmin()] - 0.5) < 0.1
+    assert 1 <= wrong.min() - history[-1][20] < 1.05
+
+
+def test_1_2_iv_a_density_may_exceed_one_and_the_slopes_of_a_well_grow():
+    grid = torch.linspace(-1, 1, 2001)
+    density = torch.exp(-(grid**2) / (2 * 0.1**2))
+    assert (density / torch.trapezoid(density, grid)).max() > 3.9
+    slopes = [(grid / s**2).abs()[grid != 0] for s in (0.5, 0.1)]
+    assert (slopes[1] > slopes[0]).all()
+
+
 def test_1_1e_figure_1_negatives_keep_the_wrong_answers_up(collapsed):
     _, shaped = collapsed
     assert shaped.off_data[-1] > 10 * shaped.on_data[-1]

@@ -118,7 +118,8 @@ def sharpen(kind: str, steps: int, points: int = 41) -> tuple[Tensor, Tensor]:
     Returns the grid (points,) and the energies after each step (steps + 1, points).
     """
     grid = torch.linspace(-1, 1, points, dtype=torch.float64)
-    right, wrong = grid.abs().argmin(), grid != 0
+    right = grid.abs().argmin()
+    wrong = torch.arange(points) != right
     energies = (0.5 * (grid - 0.5) ** 2).requires_grad_()
     history = [energies.detach().clone()]
     for _ in range(steps):
@@ -173,7 +174,7 @@ def draw_difference() -> plt.Figure:
 
 def draw_plane() -> plt.Figure:
     """Height and descent direction of every pair loss, in the plane that LeCun et al. 2006 draw."""
-    figure, axes = plt.subplots(2, 3, figsize=(6.3, 3.4), sharex=True, sharey=True)
+    figure, axes = plt.subplots(2, 3, figsize=(6.3, 3.2), sharex=True, sharey=True)
     levels = torch.linspace(-2, 3, 101, dtype=torch.float64)
     coarse = torch.linspace(-1.75, 2.75, 8, dtype=torch.float64)
     for ax, (name, loss) in zip(axes.flat, PAIRS.items()):
@@ -190,7 +191,7 @@ def draw_plane() -> plt.Figure:
         ax.quiver(*arrows, angles="xy", scale=30, width=0.008, headwidth=4)
         ax.plot([-2, 3], [-2, 3], "k--", linewidth=0.7)
         ax.plot([-2, 3 - MARGIN], [-2 + MARGIN, 3], "k:", linewidth=0.9)
-        ax.set(title=name, xlim=(-2, 3), ylim=(-2, 3), aspect="equal")
+        ax.set(title=name, xlim=(-2, 3), ylim=(-2, 3), aspect="equal", xticks=(-2, 0, 2))
     for ax in axes[1]:
         ax.set_xlabel(GOOD)
     for ax in axes[:, 0]:
@@ -201,36 +202,39 @@ def draw_plane() -> plt.Figure:
 def draw_collapse(flat: Collapse, shaped: Collapse) -> plt.Figure:
     """Both trained energies over the plane, and their means while training."""
     figure, axes = plt.subplots(1, 3, figsize=(6.3, 2.15), width_ratios=[1, 1, 1.15])
-    for ax, run, title in zip(axes, (flat, shaped), ("energy loss", "square-square loss")):
+    for ax, run, title, ring in zip(
+        axes, (flat, shaped), ("energy loss", "square-square loss"), ("white", "black")
+    ):
         picture = ax.contourf(
-            AXIS, AXIS, run.surface.T, torch.linspace(0, 1.5, 11), cmap="gray", extend="max"
+            AXIS,
+            AXIS,
+            run.surface.T,
+            torch.linspace(0, 1.5, 11).tolist(),
+            cmap="gray",
+            extend="max",
         )
         picture.set_edgecolor("face")
-        ax.add_patch(
-            plt.Circle((0, 0), 1, fill=False, color="black", linestyle="--", linewidth=0.9)
-        )
+        ax.add_patch(plt.Circle((0, 0), 1, fill=False, color=ring, linestyle="--", linewidth=0.9))
         ax.set(title=title, xlabel="$x$", aspect="equal", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
     axes[0].set_ylabel("$y$")
     axes[0].text(0, 0, "everywhere\nnear 0", color="white", ha="center", va="center", fontsize=8)
-    figure.colorbar(picture, ax=axes[1], ticks=[0, 0.5, 1, 1.5], shrink=0.9).set_label("$F_W(x,y)$")
-    for run, style, shade, name in (
-        (flat, "--", "0.5", "energy"),
-        (shaped, "-", "black", "square-square"),
-    ):
-        for energies, where, above in (
-            (run.off_data, "off", 3.0),
-            (run.on_data, "on", 0.2 if name != "energy" else 3.0),
+    bar = figure.colorbar(picture, ax=axes[1], ticks=[0, 0.5, 1, 1.5], shrink=0.9)
+    bar.ax.set_title("$F_W(x,y)$", fontsize=8)
+    for run, shade, name in ((flat, "0.5", "energy"), (shaped, "black", "square-square")):
+        for energies, style, where, above in (
+            (run.off_data, "-", "off", 3.0),
+            (run.on_data, "--", "on", 0.2 if name != "energy" else 3.0),
         ):
             axes[2].semilogy(energies, style, color=shade)
             axes[2].text(
                 390,
-                energies[-1] * above,
+                energies[-1].item() * above,
                 f"{name}, {where} data",
                 fontsize=7,
                 ha="right",
                 va="center",
             )
-    axes[2].set(xlabel="step", title="mean energy", ylim=(3e-6, 30))
+    axes[2].set(xlabel="step", ylabel="mean energy", ylim=(3e-6, 30))
     return figure
 
 
@@ -254,13 +258,14 @@ def draw_sharpening() -> plt.Figure:
             ax.plot(grid, history[step], color=grey, linewidth=2 - 1.2 * (1 - float(grey)))
             name = f"{step}" if kind == "nll" else "20, 200, 2000" * (step == 2000)
             if step:
-                ax.text(0.08, history[step].min(), name, fontsize=7.5, va="center")
-        ax.set(title=title, xlabel=r"$\bar{y}$  (right answer $y=0$)", xlim=(-1, 1))
+                ax.text(0.08, history[step].min().item(), name, fontsize=7.5, va="center")
+        ax.set(title=title, xlabel="$y'$  (right answer $y=0$)", xlim=(-1, 1))
         slopes = [edge(kind, points)[1] for points in GRIDS]
         axes[2].loglog(GRIDS, slopes, style, color="black", label=title, markersize=4)
-    axes[0].set_ylabel(r"$F_W(x,\bar{y})$")
-    axes[2].set(title="slope beside the right answer", xlabel="values of $y$")
-    axes[2].legend(frameon=False, loc="upper left", fontsize=7.5)
+    axes[0].set_ylabel("$F_W(x,y')$")
+    axes[2].set(title="slope beside the right answer", xlabel="number of values of $y$")
+    axes[2].set_ylim(top=1e6)  # room for the legend
+    axes[2].legend(frameon=False, loc="upper left", fontsize=7, handlelength=2.8)
     return figure
 
 

@@ -36,7 +36,7 @@ TOKEN = re.compile(r"<[\w*'-]+>|\\[A-Za-z]+|\S")  # digits one by one, as in \fr
 RELATIONS = ("=", "<", ">", r"\le", r"\ge", r"\ne", r"\xrightarrow")
 ENDS = {*RELATIONS, *"+-)]},;.", r"\rVert", r"\mathrm", ""}
 CLOSING = {"(": ")", "[": "]", "{": "}", r"\lVert": r"\rVert"}
-BRACKETS = {r"\relu": lambda value: value.clamp(min=0), r"\lVert": lambda value: value.norm(dim=-1)}
+BRACKETS = {r"\relu": torch.relu, r"\lVert": lambda value: value.norm(dim=-1)}
 VARIABLES = (r"\beta", r"\Delta", r"\pi", r"\infty")
 OPERATORS = (r"\sum", r"\min", r"\max", r"\argmin", r"\argmax", r"\expect", r"\lim")
 ARGUMENTS = {"G": ["y", "z"], "Z": []}  # of a function written without them; of others it is y
