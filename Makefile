@@ -21,6 +21,10 @@ notebook: $(READY)  ## run hw4_impl.ipynb from top to bottom and save it with it
 	$(BIN)/python tools/notebook.py hw4_impl.ipynb
 test: $(READY)  ## run the tests, with coverage of the package
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term
+test-oldest:  ## the tests that are not slow, with the lowest versions that pyproject.toml names (not in CI)
+	$(PYTHON) -m venv $(VENV)-oldest
+	$(VENV)-oldest/bin/python -m pip install --quiet $$($(PYTHON) tools/oldest.py)
+	$(VENV)-oldest/bin/python -m pytest -n 2 -m "not slow" -W ignore::DeprecationWarning tests
 lab: $(READY)  ## open the notebook in JupyterLab
 	$(BIN)/jupyter lab hw4_impl.ipynb
 theory: $(READY)  ## draw the figures and compile theory/hw4_theory.pdf
@@ -37,10 +41,10 @@ check: $(READY)  ## lint, format check and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 clean:  ## remove what the other commands made, the environment too
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) $(VENV)-oldest build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	cd theory && rm -rf figures *.aux *.log *.out *.fls *.fdb_latexmk
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 20
 
-.PHONY: setup notebook test lab theory submission check clean help
+.PHONY: setup notebook test test-oldest lab theory submission check clean help

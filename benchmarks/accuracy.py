@@ -42,13 +42,17 @@ from ebm_ocr import (
 RESULTS = Path(__file__).parent / "results"
 
 
-def begun_loss(energies: Tensor, targets: Tensor, *lengths: Tensor) -> Tensor:
+def begun_loss(
+    energies: Tensor,
+    targets: Tensor,
+    window_lengths: Tensor | None = None,
+    target_lengths: Tensor | None = None,
+) -> Tensor:
     """:func:`ebm_ocr.forward_loss` over the paths that begin with the word's first letter."""
     closed = torch.zeros_like(energies)
     closed[:, 0, BETWEEN] = math.inf
-    return free_energy(
-        normalise(energies) + closed, targets, *lengths, beta=1.0, separators="optional"
-    )
+    lengths = window_lengths, target_lengths
+    return free_energy(normalise(energies) + closed, targets, *lengths, 1.0, "optional")
 
 
 WAYS: dict[str, tuple[Callable[..., History], Callable[..., Tensor]]] = {

@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 
 from ebm_ocr import BETWEEN, free_energy, viterbi
+from ebm_ocr.alignment import Separators
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -78,7 +79,7 @@ def make_inputs(batch: int, windows: int, symbols: int) -> Inputs:
 def contenders(data: Inputs) -> dict[str, Callable[[], Any]]:
     """What is timed on one workload, ours and the peers that are installed."""
 
-    def ours(separators: str = "required", scale: float = 1.0) -> Callable[[], Any]:
+    def ours(separators: Separators = "required", scale: float = 1.0) -> Callable[[], Any]:
         energies = data.energies * scale
 
         def call() -> None:

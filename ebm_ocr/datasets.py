@@ -1,31 +1,22 @@
-"""Text to image: fonts, rendering, random words as a dataset, batches."""
+"""Random words as a dataset, and samples as batches."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
-from io import BytesIO
 from itertools import groupby
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import matplotlib
 import numpy as np
 import torch
-from PIL import ImageFont
 from torch import Tensor
 from torch.nn.functional import pad
 from torch.utils.data import Dataset, get_worker_info
 
 from .alphabet import LATIN, Alphabet, Word
+from .geometry import HEIGHT, count_windows
+from .rendering import MAX_SHIFT, Font, as_sizes, as_width, default_font, place
 from .validation import check_floats, real_number, truth, whole_number
-from .windows import HEIGHT, WINDOW, count_windows
-
-LETTER_WIDTH = 18
-"""Default width of an image, in pixels for each letter."""
-MAX_SHIFT = 7
-NOISE = 0.1
 
 Sample = tuple[Tensor, Word]
 
@@ -43,114 +34,6 @@ class Batch(NamedTuple):
     """(B,) number of symbols of each word, twice its letters."""
     texts: list[Word]
     """The B words."""
-
-
-def default_font() -> Path:
-    """DejaVu Sans Mono, a font that installs with matplotlib."""
-    return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSansMono.ttf"
-
-
-class Font(ImageFont.FreeTypeFont):
-    """A TrueType or OpenType font with the ink of the words that it has drawn.
-
-    The file is read once: what happens to it later changes nothing, and a pickled font needs none.
-    Setting a variation of a variable font changes all words drawn from then on.
-
-    Args:
-        path: the .ttf, .otf or .ttc file.
-        size: em size in pixels.
-        face: which of the fonts in a .ttc.
-        alphabet: whose symbols it must have.
-
-    Raises:
-        FileNotFoundError: no such file.
-        TypeError: a size or face that is no whole number.
-        ValueError: not a font, no such size or face, or one that lacks some of the symbols.
-    """
-
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        size: int = 20,
-        face: int = 0,
-        alphabet: Alphabet = LATIN,
-    ) -> None:
-        file = Path(path).absolute()
-        if not file.is_file():
-            raise FileNotFoundError(
-                f"expected a TrueType or OpenType font file, found none at {str(file)!r}"
-            )
-        size, face = whole_number("font_size", size, 1), whole_number("face", face, 0)
-        try:
-            self._open(str(file), file.read_bytes(), size, face)
-        except (OSError, OverflowError) as error:
-            raise ValueError(
-                f"expected a TrueType or OpenType font, could not read face {face} of "
-                f"{str(file)!r} at {size} px: {error}"
-            ) from error
-        nothing = self._look("\uffff")  # no character, so the box that stands for what is missing
-        letters = dict.fromkeys("".join(alphabet.symbols))
-        lacking = [letter for letter in letters if self._look(letter) in (nothing, None)]
-        if lacking:
-            raise ValueError(
-                f"expected a font with the letters {alphabet}, "
-                f"{str(file)!r} lacks {''.join(lacking)!r}"
-            )
-
-    def _open(self, path: str, data: bytes, size: int, face: int) -> None:
-        super().__init__(BytesIO(data), size, face)
-        self.path = path
-        self.variation: tuple[str, Any] | None = None
-        # letters stay apart, each has windows of its own; without raqm there are no ligatures
-        raqm = self.layout_engine == ImageFont.Layout.RAQM
-        self.features = ["-liga", "-clig", "-calt"] if raqm else None
-        self.ink = lru_cache(maxsize=4096)(self._ink)  # a training draws its words in every pass
-
-    def __getstate__(self) -> list[Any]:
-        return [self.path, self.font_bytes, self.size, self.index, self.variation]
-
-    def __setstate__(self, state: list[Any]) -> None:
-        self._open(*state[:-1])
-        if state[-1] is not None:
-            how, value = state[-1]
-            getattr(self, how)(value)
-
-    def set_variation_by_axes(self, axes: list[float]) -> None:
-        """Set the design axes, in the order of ``get_variation_axes()``."""
-        super().set_variation_by_axes(axes)
-        self.variation = "set_variation_by_axes", [*axes]
-        self.ink.cache_clear()
-
-    def set_variation_by_name(self, name: str | bytes) -> None:
-        """Set a named style, one of ``get_variation_names()``."""
-        super().set_variation_by_name(name)
-        self.variation = "set_variation_by_name", name
-        self.ink.cache_clear()
-
-    def _look(self, letter: str) -> tuple[tuple[int, int], bytes] | None:
-        """Size and pixels of a letter; None if it has no ink."""
-        mask = self.getmask(letter)
-        pixels = bytes(mask)
-        return (mask.size, pixels) if any(pixels) else None
-
-    def _ink(self, text: str) -> Tensor:
-        """(32, W) ink in 0..1, as wide as it reaches, the line's box centred vertically."""
-        mask, (left, top) = self.getmask2(text, features=self.features)
-        pixels = np.frombuffer(bytes(mask), np.uint8).reshape(mask.size[::-1])
-        rows, columns = (np.flatnonzero(pixels.any(axis)) for axis in (1, 0))
-        if not len(rows):
-            raise ValueError(f"expected a font that draws {text!r}, this one leaves no ink")
-        top, left = int(top) + (HEIGHT - sum(self.getmetrics())) // 2, max(0, int(left))
-        if top + rows[0] < 0 or top + rows[-1] >= HEIGHT:
-            raise ValueError(
-                f"expected {text!r} to be at most {HEIGHT} px high, "
-                f"a font of {self.size} px needs more"
-            )
-        inked = pixels[rows[0] : rows[-1] + 1, : columns[-1] + 1]
-        ink = torch.zeros(HEIGHT, left + inked.shape[1])
-        where = ink[top + rows[0] : top + rows[-1] + 1, left:]
-        where.copy_(torch.from_numpy(inked.copy())).mul_(1 / 255)
-        return ink
 
 
 class SimpleWordsDataset(Dataset[Sample]):
@@ -276,24 +159,12 @@ class SimpleWordsDataset(Dataset[Sample]):
     ) -> Tensor:
         several = len(self.fonts) > 1
         font = self.fonts[rng.integers(len(self.fonts)) if several else 0]
-        symbols = len(self.alphabet.spelling(text)) // 2
+        letters = len(self.alphabet.spelling(text)) // 2
         ink = font.ink("".join(text))
-        width = ink.shape[1]
-        if length is None:
-            length = max(LETTER_WIDTH * symbols, width)
-        length, least = whole_number("length", length), max(width, WINDOW)
-        if length < least:
-            raise ValueError(
-                f"expected an image at least {least} px wide for {text!r}, got {length}"
-            )
-        if symbols > 1:
-            check_windows(text, symbols, count_windows(length))
-        shift = int(rng.integers(min(MAX_SHIFT, length - width) + 1)) if jitter else 0
-        pixels = torch.zeros(HEIGHT, length)
-        pixels[:, shift : shift + width] = ink
-        if noise:
-            pixels[torch.from_numpy(rng.random(pixels.shape) < NOISE)] = 1.0
-        return pixels
+        length = as_width(text, letters, ink.shape[1], length)
+        if letters > 1:
+            check_windows(text, letters, count_windows(length))
+        return place(ink, length, jitter, noise, rng)
 
     def _random_word(self, rng: np.random.Generator, doubled: bool) -> Word:
         symbols = self.alphabet.symbols
@@ -395,17 +266,6 @@ def _width(sample: Sample) -> int:
     return sample[0].shape[1]
 
 
-def as_sizes(font_size: int | tuple[int, int]) -> range:
-    """The sizes that ``font_size`` stands for: one, or all from the first to the second."""
-    pair = font_size if isinstance(font_size, tuple | list) else (font_size, font_size)
-    if len(pair) != 2:
-        raise ValueError(f"expected font_size as one number or two, got {font_size!r}")
-    least, most = (whole_number("font_size", size, 1) for size in pair)
-    if least > most:
-        raise ValueError(f"expected font_size from the smaller to the larger, got {font_size!r}")
-    return range(least, most + 1)
-
-
 def check_windows(text: Word, letters: int, windows: int) -> None:
     """Raise ``ValueError`` if ``windows`` are too few to align letters and separators with."""
     if windows < 2 * letters:
@@ -460,7 +320,7 @@ def _unzip(samples: Iterable[Sample]) -> tuple[list[Tensor], list[Word]]:
     if not pairs:
         raise ValueError("expected at least one (image, text) sample, got none")
     for pair in pairs:
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise TypeError(f"expected samples (image, text), got {type(pair).__name__}")
         image = pair[0]
         check_floats("images", image)

@@ -20,6 +20,7 @@ from torch import Tensor
 from .alignment import TOPOLOGIES, Separators, free_energy
 from .alphabet import LATIN, Alphabet, Word, alphabet_for
 from .validation import (
+    as_array,
     as_beta,
     as_lengths,
     as_words,
@@ -323,13 +324,11 @@ def _reading(alphabet: Alphabet, classes: list[int], energy: float) -> Reading:
 def _samples(energies: Tensor, lengths: list[int], kept: list[int]) -> Iterator[np.ndarray]:
     """(L, C) float64 of one sample after another: its own windows, and the classes that may come,
     the separator last."""
+    values = energies.detach().resolve_neg()
     whole = kept == list(range(energies.shape[2]))
-    for sample, length in zip(energies.detach(), lengths):
-        sample = sample[:length] if whole else sample[:length, kept]
-        values = sample.cpu().double().contiguous().resolve_neg()
-        transformed = torch._C._are_functorch_transforms_active()  # such tensors have no storage
-        shape = (length, len(kept))
-        yield np.array(values.tolist()).reshape(shape) if transformed else values.numpy()
+    for sample, length in zip(values, lengths):
+        rows = sample[:length] if whole else sample[:length, kept]
+        yield as_array(rows.cpu().double().contiguous())
 
 
 def _check_windows(energies: Tensor, window_lengths: Tensor | None) -> list[int]:
@@ -338,7 +337,7 @@ def _check_windows(energies: Tensor, window_lengths: Tensor | None) -> list[int]
     lengths = as_lengths("window_lengths", window_lengths, energies, energies.shape[1])
     nothing = lengths.new_zeros(len(lengths), 1)
     check_values(energies.detach(), nothing, lengths, nothing[:, 0])
-    return lengths.tolist()
+    return as_array(lengths.cpu()).tolist()
 
 
 def _encode(

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .alphabet import SYMBOLS
 from .graphs import Graph, check_graph
-from .paths import check_has_path, find_free_energy, find_path
+from .path_matrix import check_has_path, find_free_energy, find_path
 from .plots import PATH_COLOUR, axes_for
 from .validation import as_beta, real_number, whole_number
 

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from .alphabet import LATIN
+from .datasets import Sample, SimpleWordsDataset, collate_fn, simple_collate_fn
 from .decoding import exact_decode, greedy_decode
 from .network import alphabet_of, in_mode, lowest_class, to_model
 from .validation import as_words, check_energies, check_floats, whole_number, widen
-from .words import Sample, SimpleWordsDataset, collate_fn, simple_collate_fn
 
 BATCH = 250
 Model = Callable[[Tensor], Tensor]

@@ -11,8 +11,8 @@ import torch.fx
 from torch import Tensor, nn
 
 from .alphabet import LATIN, Alphabet
+from .geometry import HEIGHT, STRIDE, WINDOW
 from .validation import FLOATS, can_look_at, check_floats, whole_number
-from .windows import HEIGHT, STRIDE, WINDOW
 
 COLUMN = 6
 """Pixels that the first layer sees at a time, across; a window is made of such columns."""

@@ -19,8 +19,8 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from .alphabet import LATIN, Alphabet, alphabet_for
+from .geometry import STRIDE, WINDOW, count_windows
 from .validation import check_choice, check_floats, real_number, truth, whole_number
-from .windows import STRIDE, WINDOW, count_windows
 
 if TYPE_CHECKING:
     from .training import History
@@ -440,7 +440,7 @@ def _reading_axes(axes: Sequence[Axes] | None, width: int) -> Sequence[Axes]:
             height_ratios=[1, 4.5],
             layout="constrained",
         )
-    if not isinstance(axes, Sequence | np.ndarray) or len(axes) != 2:
+    if not isinstance(axes, (Sequence, np.ndarray)) or len(axes) != 2:
         raise ValueError(f"expected two axes, one above the other, got {axes!r}")
     return axes
 

@@ -21,12 +21,13 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from tqdm.auto import tqdm
 
 from .alignment import Separators, free_energy, viterbi
+from .datasets import AugmentedBatches, Batch, SimpleWordsDataset
 from .decoding import greedy_decode
 from .losses import Answers, normalise
 from .network import SimpleNet, alphabet_of, in_mode, lowest_class, to_model
-from .paths import build_ce_matrix, path_cross_entropy
+from .path_matrix import build_ce_matrix, path_cross_entropy
+from .rendering import NOISE, as_sizes
 from .validation import as_beta, real_number, truth, whole_number, widen
-from .words import NOISE, AugmentedBatches, Batch, SimpleWordsDataset, as_sizes
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class TrainConfig:
             value = getattr(self, field.name)
             if field.name == "font_size":
                 sizes = as_sizes(value)
-                value = (sizes[0], sizes[-1]) if isinstance(value, tuple | list) else sizes[0]
+                value = (sizes[0], sizes[-1]) if isinstance(value, (tuple, list)) else sizes[0]
             else:
                 value = checks[str(field.type)](field.name, value)
             object.__setattr__(self, field.name, value)  # frozen, and numpy's numbers become plain

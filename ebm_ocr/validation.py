@@ -46,7 +46,7 @@ def real_number(name: str, value: Any) -> float:
                 f"expected {name} as one number, got {tuple(value.shape)} of {value.dtype}"
             )
         return float(value)
-    if not isinstance(value, Real | np.bool_) or isinstance(value, bool | np.bool_):
+    if not isinstance(value, (Real, np.bool_)) or isinstance(value, (bool, np.bool_)):
         raise TypeError(f"expected {name} as a number, got {_kind(value)}: {value!r}")
     try:
         return float(value)
@@ -77,7 +77,7 @@ def as_separator(separator: Any, classes: int) -> int:
 
 def as_words(words: Any, count: int | None = None) -> list[str | Sequence[str]]:
     """A list of words in their order, from anything that has one; a word is a str, or symbols."""
-    unordered = isinstance(words, str | Mapping | Set | Tensor) or not isinstance(words, Iterable)
+    unordered = isinstance(words, (str, Mapping, Set, Tensor)) or not isinstance(words, Iterable)
     found = [] if unordered else [*words]
     if unordered or not all(map(_is_text, found)):
         raise TypeError(f"expected a list of words as str, got {_kind(words)}: {words!r}")
@@ -90,7 +90,7 @@ def as_words(words: Any, count: int | None = None) -> list[str | Sequence[str]]:
 
 def _is_text(word: object) -> bool:
     """A str, or a list or tuple of str."""
-    several = isinstance(word, list | tuple) and all(isinstance(symbol, str) for symbol in word)
+    several = isinstance(word, (list, tuple)) and all(isinstance(symbol, str) for symbol in word)
     return several or isinstance(word, str)
 
 
@@ -163,13 +163,13 @@ def as_lengths(name: str, lengths: Any, energies: Tensor, longest: int) -> Tenso
 def as_integers(name: str, values: Any) -> Tensor:
     """An int64 tensor from integers of any kind and in any container that has an order."""
     if not isinstance(values, Tensor):
-        odd = isinstance(values, str | bytes | Mapping | Set) or values is None
+        odd = isinstance(values, (str, bytes, Mapping, Set)) or values is None
         try:  # numpy goes by place where a Series would go by label; a copy, for derivatives later
-            listed = isinstance(values, list | tuple)
+            listed = isinstance(values, (list, tuple))
             found = torch.as_tensor(values if listed else np.array(values, order="C"))
         except (TypeError, ValueError, RuntimeError):
             odd, found = True, torch.empty(0)
-        if odd or (isinstance(values, list | tuple) and bool in map(type, values)):
+        if odd or (isinstance(values, (list, tuple)) and bool in map(type, values)):
             raise TypeError(f"expected integer {name}, got {values!r}")
         values = found if found.numel() else found.long()  # an empty list is of floats
     if values.dtype is torch.int64:
@@ -235,6 +235,14 @@ def carries_derivative(values: Tensor) -> bool:
     return torch.autograd.forward_ad.unpack_dual(values).tangent is not None
 
 
+def as_array(values: Tensor) -> np.ndarray:
+    """The numbers of a tensor on the CPU, within torch.func.grad too."""
+    while torch._C._functorch.is_gradtrackingtensor(values):
+        values = torch._C._functorch.get_unwrapped(values)
+    with torch._C._DisableFuncTorch():
+        return values.numpy()
+
+
 def widen(values: Tensor) -> Tensor:
     """The type that sums are taken in: float64, or float32 on a device that has no float64."""
     return values.to(torch.float32 if values.device.type == "mps" else torch.float64)
@@ -253,6 +261,6 @@ def _kind(value: object) -> str:
 
 def truth(name: str, value: Any) -> bool:
     """True or False, Python's or numpy's: 0.3 is no yes."""
-    if not isinstance(value, bool | np.bool_):
+    if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"expected {name} True or False, got {_kind(value)}: {value!r}")
     return bool(value)

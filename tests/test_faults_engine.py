@@ -1215,7 +1215,7 @@ def test_the_loss_module_in_a_functional_call():
 
 def test_every_public_function_of_the_engine_is_in_the_table():
     source = Path(__file__).read_text(encoding="utf-8")
-    homes = ("alphabet", "paths", "alignment", "losses", "decoding")
+    homes = ("alphabet", "path_matrix", "alignment", "losses", "decoding")
     functions = [
         name
         for home in homes

@@ -9,7 +9,9 @@ import re
 import string
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -52,6 +54,7 @@ from ebm_ocr import (
     training,
 )
 
+MORE_FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 SMALL = TrainConfig(words=48, epochs=6, batch_size=16)
 LOOPS = {
     "letters": (train_model, cross_entropy),
@@ -366,7 +369,7 @@ def test_a_font_that_lacks_letters_is_refused_by_their_names(tmp_path, letters, 
 @pytest.mark.parametrize("name", ["DejaVuSans.ttf", "STIXGeneral.ttf"])
 @pytest.mark.parametrize("pair", ["fi", "fl", "ff"])
 def test_letters_are_not_merged_into_one_shape(name, pair):
-    words = SimpleWordsDataset(1, font=default_font().with_name(name), font_size=24)
+    words = SimpleWordsDataset(1, font=MORE_FONTS / name, font_size=24)
     first = words.draw_text(pair[0], 60)
     both = words.draw_text(pair, 60)
     seen = first.sum(0).nonzero().max()  # the last column may hold some of the second letter

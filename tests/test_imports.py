@@ -1,6 +1,8 @@
 """The order of the modules, and what importing costs."""
 
 import ast
+import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,30 +12,39 @@ import pytest
 import ebm_ocr
 
 PACKAGE = Path(ebm_ocr.__file__).parent
+MOVED = {
+    "words": "ebm_ocr.datasets",
+    "windows": "ebm_ocr.geometry",
+    "paths": "ebm_ocr.path_matrix",
+    "criteria": "ebm_ocr.losses",
+}
 ORDER = {
     "validation": set(),
     "alphabet": {"validation"},
-    "windows": {"validation"},
-    "words": {"alphabet", "validation", "windows"},
-    "network": {"alphabet", "validation", "windows"},
+    "geometry": {"validation"},
+    "rendering": {"alphabet", "geometry", "validation"},
+    "datasets": {"alphabet", "geometry", "rendering", "validation"},
+    "network": {"alphabet", "geometry", "validation"},
     "kernels": {"validation"},
     "graphs": {"alphabet", "kernels", "validation"},
-    "paths": {"kernels", "validation"},
+    "path_matrix": {"kernels", "validation"},
     "alignment": {"kernels", "validation"},
     "decoding": {"alignment", "alphabet", "kernels", "validation"},
+    "compat": {"alignment", "validation"},
     "losses": {"alignment", "alphabet", "decoding", "kernels", "validation"},
     "training": {
         "alignment",
+        "datasets",
         "decoding",
         "losses",
         "network",
-        "paths",
+        "path_matrix",
+        "rendering",
         "validation",
-        "words",
     },
-    "evaluation": {"alphabet", "decoding", "network", "validation", "words"},
-    "plots": {"alphabet", "windows", "training", "validation"},
-    "diagrams": {"alphabet", "graphs", "paths", "plots", "validation"},
+    "evaluation": {"alphabet", "datasets", "decoding", "network", "validation"},
+    "plots": {"alphabet", "geometry", "training", "validation"},
+    "diagrams": {"alphabet", "graphs", "path_matrix", "plots", "validation"},
     "display": set(),
 }
 
@@ -66,7 +77,84 @@ def test_every_module_is_in_the_order():
     found = {
         path.stem for path in PACKAGE.iterdir() if path.name not in ("__init__.py", "__pycache__")
     }
-    assert found == set(ORDER)
+    assert found == {*ORDER, *MOVED, "py", "fonts"}
+
+
+@pytest.mark.parametrize(("name", "place"), MOVED.items())
+def test_a_room_that_moved_says_where_it_is(name, place):
+    with pytest.raises(ImportError, match=f"ebm_ocr.{name} is now .*{place}"):
+        importlib.import_module(f"ebm_ocr.{name}")
+
+
+def test_a_function_that_was_renamed_says_its_name():
+    with pytest.raises(ImportError, match=r"ebm_ocr\.rank is now ebm_ocr\.lexicon_energies"):
+        from ebm_ocr import rank  # noqa: F401
+
+
+def test_types_are_declared_of_what_is_loaded():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    declared = {alias.name: node.module for node in block.body for alias in node.names}
+    assert all(alias.name == alias.asname for node in block.body for alias in node.names)
+    assert declared == ebm_ocr._MODULE_OF
+
+
+DOWNSTREAM = """
+import torch
+from ebm_ocr import Alphabet, Answers, find_path, free_energy, hinge_loss, n_best, viterbi
+
+def loss(answers: Answers) -> torch.Tensor:
+    return hinge_loss(answers.good, answers.bad, margin=2.0)
+
+energies = torch.randn(2, 9, 4)
+value: torch.Tensor = free_energy(energies, torch.tensor([[0, 3], [1, 3]]), beta=1.0)
+path: torch.Tensor = viterbi(energies, torch.tensor([[0, 3], [1, 3]])).path
+points: list[tuple[int, int]] = find_path(torch.zeros(4, 2)).points
+text: str = n_best(energies, 3, alphabet=Alphabet("abc"))[0][0].text
+reveal_type(loss)
+"""
+
+
+def test_a_strict_type_checker_knows_the_public_names(tmp_path):
+    (tmp_path / "downstream.py").write_text(DOWNSTREAM, encoding="utf-8")
+    run = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "downstream.py"],
+        cwd=tmp_path,
+        env={**os.environ, "MYPYPATH": str(PACKAGE.parent)},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    shown = [line for line in run.stdout.splitlines() if line.startswith("downstream.py")]
+    (note,) = shown
+    assert "answers: ebm_ocr.losses.Answers" in note
+    assert "Tensor" in note
+
+
+BLOCKED = """
+import sys
+for name in ("matplotlib", "torchvision", "IPython", "pygments"):
+    sys.modules[name] = None
+import torch
+from ebm_ocr import SimpleWordsDataset, accuracy_by_length, free_energy, prepare, train_from_scratch
+from ebm_ocr import TrainConfig, best_word, collate_fn
+model, _ = train_from_scratch(0, TrainConfig(words=40, epochs=1, channels=4))
+batch = collate_fn(list(SimpleWordsDataset(3, 4, seed=0)))
+print(best_word(model(batch.images), batch.window_lengths)[0].energy < 0)
+try:
+    from ebm_ocr import plot_pm
+except ImportError as error:
+    print(error)
+"""
+
+
+def test_engine_dataset_and_training_need_no_extra():
+    run = subprocess.run(
+        [sys.executable, "-c", BLOCKED], capture_output=True, encoding="utf-8", check=True
+    )
+    worked, said = run.stdout.splitlines()
+    assert worked == "True"
+    assert said == "plot_pm needs matplotlib, an extra: pip install 'ebm-ocr[plots]'"
 
 
 @pytest.mark.parametrize("name", ebm_ocr.__all__)

@@ -25,10 +25,19 @@ def test_engine_example_runs_and_prints_a_span_for_each_letter(capsys):
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["2", "8"]
 
 
+def test_example_of_other_alphabets_runs(capsys):
+    exec(re.findall(r"```python\n(.*?)```", README, re.S)[2], {})
+    voted, *found, limited = capsys.readouterr().out.splitlines()
+    assert voted.startswith("[")
+    assert len(found) == 3
+    assert limited
+    assert set(limited) <= set("αβγ")
+
+
 @pytest.mark.slow
 def test_example_of_whole_words_runs():
     names = {}
-    exec(re.findall(r"```python\n(.*?)```", README, re.S)[2], names)
+    exec(re.findall(r"```python\n(.*?)```", README, re.S)[3], names)
     assert len(names["history"].loss) == 10
     assert len(names["texts"]) == len(names["batch"].images)
 

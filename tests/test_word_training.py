@@ -38,7 +38,7 @@ from ebm_ocr import (
     train_gtn_model,
     word_energy,
 )
-from ebm_ocr.words import AugmentedBatches
+from ebm_ocr.datasets import AugmentedBatches
 
 SMALL = TrainConfig(words=1000, epochs=10)
 LOSSES = {

@@ -3,6 +3,7 @@
 from itertools import pairwise
 from pathlib import Path
 
+import matplotlib
 import matplotlib.font_manager
 import numpy as np
 import pytest
@@ -18,9 +19,12 @@ from ebm_ocr import (
     count_windows,
     default_font,
     indices_to_str,
+    rendering,
     simple_collate_fn,
 )
-from ebm_ocr.words import AugmentedBatches
+from ebm_ocr.datasets import AugmentedBatches
+
+MORE_FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 
 
 def ink_columns(image):
@@ -104,14 +108,14 @@ def test_noise_sets_a_tenth_of_the_pixels():
 
 @pytest.mark.parametrize("name", ["STIXGeneral.ttf", "cmr10.ttf", "DejaVuSans-Bold.ttf"])
 def test_any_font_by_path(name):
-    path = default_font().with_name(name)
+    path = MORE_FONTS / name
     image = SimpleWordsDataset(1, font=path).draw_text("wombat")
     assert not torch.equal(image, SimpleWordsDataset(1).draw_text("wombat"))
     assert len(collate_fn([(image, "wombat")]).images) == 1
 
 
 def test_wide_font_widens_the_image_instead_of_cutting_it():
-    wide = SimpleWordsDataset(1, font=default_font().with_name("DejaVuSans-Bold.ttf"), font_size=24)
+    wide = SimpleWordsDataset(1, font=MORE_FONTS / "DejaVuSans-Bold.ttf", font_size=24)
     image = wide.draw_text("wwwwww")
     assert image.shape[1] > 18 * 6
     assert ink_columns(image).max() < image.shape[1]
@@ -307,3 +311,13 @@ def test_augmented_batches_follow_their_generator_and_refuse_words_disturbed_alr
         batches_of(SimpleWordsDataset(3, jitter=True))
     with pytest.raises(ValueError, match=r"specks in \[0, 1\]"):
         batches_of(words, specks=1.5)
+
+
+def test_the_font_of_the_package_is_matplotlibs_and_stands_in_for_it(tmp_path, monkeypatch):
+    assert default_font().parent.name == "fonts"
+    assert default_font().parent.parent.name == "ebm_ocr"
+    assert default_font().with_name("LICENSE_DEJAVU").is_file()
+    monkeypatch.setattr(rendering, "__file__", str(tmp_path / "rendering.py"))
+    assert default_font() == MORE_FONTS / "DejaVuSansMono.ttf"
+    monkeypatch.undo()
+    assert default_font().read_bytes() == (MORE_FONTS / "DejaVuSansMono.ttf").read_bytes()

@@ -1,0 +1,204 @@
+"""Other libraries' signatures, each a few lines over the engine: change one import line.
+
+What differs from the originals: the best path is one of least energy where theirs may be off on
+ties, gradients are true derivatives (torch's ``ctc_loss`` gives those of a log-softmax in front of
+it), batches of any lengths are taken where theirs take one sample, and a target that does not fit
+is an error that says so, unless the original has an option for it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from .alignment import free_energy, viterbi
+from .validation import as_integers, check_choice, check_floats, narrow, whole_number, widen
+
+Lengths = Tensor | Sequence[int] | int
+
+
+def ctc_loss(
+    log_probs: Tensor,
+    targets: Tensor,
+    input_lengths: Lengths,
+    target_lengths: Lengths,
+    blank: int = 0,
+    reduction: Literal["none", "mean", "sum"] = "mean",
+    zero_infinity: bool = False,
+) -> Tensor:
+    """``torch.nn.functional.ctc_loss``: minus the log-probability of all alignments together.
+
+    >>> log_probs = torch.zeros(3, 1, 2).log_softmax(2)  # three windows, a blank and a letter
+    >>> ctc_loss(log_probs, torch.tensor([[1]]), [3], [1])  # 6 of 8 sequences collapse to it
+    tensor(0.2877)
+
+    Args:
+        log_probs: (L, B, C), or (L, C) of one sample.
+        targets: (B, T) padded, or (sum of lengths,) one behind the other; (T,) of one sample.
+        input_lengths, target_lengths: (B,) how many windows and symbols of each count.
+        blank: class of the separator.
+        reduction: "none" for (B,); "sum"; "mean" divides each by its target's length first.
+        zero_infinity: targets that do not fit cost 0 with gradient 0, in place of inf.
+
+    Raises:
+        TypeError, ValueError: see :func:`ebm_ocr.free_energy`.
+    """
+    check_choice("reduction", reduction, ("none", "mean", "sum"))
+    check_floats("log_probs", log_probs)
+    if log_probs.dim() not in (2, 3):
+        raise ValueError(f"expected log_probs (L, B, C) or (L, C), got {tuple(log_probs.shape)}")
+    single = log_probs.dim() == 2
+    energies = -(log_probs[:, None] if single else log_probs).transpose(0, 1)
+    windows, symbols = (
+        as_integers("lengths", [n] if isinstance(n, int) else n).reshape(-1).to(energies.device)
+        for n in (input_lengths, target_lengths)
+    )
+    rows = targets[None] if single else targets
+    if rows.dim() == 1:
+        rows = nn.utils.rnn.pad_sequence(list(rows.split(symbols.tolist())), batch_first=True)
+    values = free_energy(energies, rows, windows, symbols, 1.0, "optional", blank, infeasible="inf")
+    if zero_infinity:
+        values = values.where(values < math.inf, 0)
+    if reduction == "sum":
+        return values.sum()
+    if reduction == "mean":
+        return (values / symbols.clamp(min=1)).mean()
+    return values[0] if single else values
+
+
+class CTCLoss(nn.Module):
+    """``torch.nn.CTCLoss``, see :func:`ctc_loss`.
+
+    >>> CTCLoss(blank=2)
+    CTCLoss(blank=2, reduction='mean', zero_infinity=False)
+    """
+
+    def __init__(
+        self,
+        blank: int = 0,
+        reduction: Literal["none", "mean", "sum"] = "mean",
+        zero_infinity: bool = False,
+    ) -> None:
+        super().__init__()
+        self.blank = whole_number("blank", blank, 0)
+        check_choice("reduction", reduction, ("none", "mean", "sum"))
+        self.reduction, self.zero_infinity = reduction, zero_infinity
+
+    def forward(
+        self, log_probs: Tensor, targets: Tensor, input_lengths: Lengths, target_lengths: Lengths
+    ) -> Tensor:
+        """See :func:`ctc_loss`."""
+        options = self.blank, self.reduction, self.zero_infinity
+        return ctc_loss(log_probs, targets, input_lengths, target_lengths, *options)
+
+    def extra_repr(self) -> str:
+        """The options."""
+        chosen = f"blank={self.blank}, reduction={self.reduction!r}"
+        return f"{chosen}, zero_infinity={self.zero_infinity}"
+
+
+def forced_align(
+    log_probs: Tensor,
+    targets: Tensor,
+    input_lengths: Tensor | None = None,
+    target_lengths: Tensor | None = None,
+    blank: int = 0,
+) -> tuple[Tensor, Tensor]:
+    """``torchaudio.functional.forced_align``: the label of each window on the best alignment.
+
+    >>> log_probs = torch.tensor([[[-9.0, -0.1], [-0.1, -9.0]]])
+    >>> forced_align(log_probs, torch.tensor([[1]]))[0]
+    tensor([[1, 0]])
+
+    Args:
+        log_probs: (B, L, C); B may be more than one here.
+        targets: (B, T) labels without blanks.
+
+    Returns:
+        (B, L) labels in the type of ``targets``, blanks included, and (B, L) their log-probability;
+        blank and 0 past a sample's end.
+
+    Raises:
+        ValueError: a blank among the targets; a target that does not fit in its windows.
+    """
+    if (targets == blank).any():
+        raise ValueError(f"expected targets without the blank {blank}, got {targets.tolist()}")
+    path = viterbi(-log_probs, targets, input_lengths, target_lengths, "optional", blank).path
+    found = targets.long().gather(1, path.clamp(min=0)).where(path >= 0, blank)
+    scores = log_probs.gather(2, found[..., None])[..., 0]
+    if input_lengths is not None:
+        beyond = torch.arange(scores.shape[1], device=scores.device) >= input_lengths[:, None]
+        scores = scores.masked_fill(beyond, 0)
+    return found.to(targets.dtype), scores
+
+
+@dataclass(frozen=True)
+class TokenSpan:
+    """``torchaudio.functional.TokenSpan``: windows ``start`` to before ``end`` show a token."""
+
+    token: int
+    start: int
+    end: int
+    score: float
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+
+def merge_tokens(tokens: Tensor, scores: Tensor, blank: int = 0) -> list[TokenSpan]:
+    """``torchaudio.functional.merge_tokens``: runs of equal labels, blanks left out.
+
+    >>> merge_tokens(torch.tensor([0, 3, 3]), torch.tensor([1.0, 0.5, 0.7]))
+    [TokenSpan(token=3, start=1, end=3, score=0.6000000238418579)]
+
+    Args:
+        tokens: (L,) labels, as :func:`forced_align` gives them.
+        scores: (L,); a span's is their mean.
+
+    Raises:
+        ValueError: not (L,) both.
+    """
+    if tokens.dim() != 1 or tokens.shape != scores.shape:
+        shapes = f"{tuple(tokens.shape)} and {tuple(scores.shape)}"
+        raise ValueError(f"expected tokens and scores (L,), got {shapes}")
+    spans, end = [], 0
+    for token, run in groupby(tokens.tolist()):
+        start, end = end, end + len(list(run))
+        if token != blank:
+            spans.append(TokenSpan(token, start, end, scores[start:end].mean().item()))
+    return spans
+
+
+def maximum_path(value: Tensor, mask: Tensor) -> Tensor:
+    """``maximum_path`` of Glow-TTS, VITS and monotonic-alignment-search: the monotonic alignment of
+    text and frames whose values sum to the most.
+
+    >>> maximum_path(torch.tensor([[[5.0, 1, 0], [0, 4, 5]]]), torch.ones(1, 2, 3))[0]
+    tensor([[1., 0., 0.],
+            [0., 1., 1.]])
+
+    Args:
+        value: (B, T, L), text down and frames across.
+        mask: (B, T, L), 1 where a sample has both, in its upper left corner.
+
+    Returns:
+        (B, T, L) in the type of ``value``: 1 on the path, 0 elsewhere.
+
+    Raises:
+        ValueError: other shapes; fewer frames than text, which has no such alignment.
+    """
+    check_floats("value", value)
+    if value.dim() != 3 or value.shape != mask.shape:
+        shapes = f"{tuple(value.shape)} and {tuple(mask.shape)}"
+        raise ValueError(f"expected value and mask (B, T, L), got {shapes}")
+    text, frames = mask[:, :, 0].sum(1), mask[:, 0].sum(1)
+    rows = torch.arange(value.shape[1], device=value.device).expand(len(value), -1)
+    energies = narrow(widen(-value.detach()), value).transpose(1, 2)
+    path = viterbi(energies, rows, frames.long(), text.long()).path  # (B, L)
+    return (rows[..., None] == path[:, None]).to(value.dtype)

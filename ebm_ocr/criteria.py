@@ -1,0 +1,3 @@
+"""Moved."""
+
+raise ImportError("ebm_ocr.criteria is now ebm_ocr.losses")

@@ -1,0 +1,3 @@
+"""Moved."""
+
+raise ImportError("ebm_ocr.paths is now ebm_ocr.path_matrix")

@@ -1,0 +1,3 @@
+"""Moved."""
+
+raise ImportError("ebm_ocr.windows is now ebm_ocr.geometry")

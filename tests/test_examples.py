@@ -1,0 +1,24 @@
+"""The examples in docstrings are true."""
+
+import doctest
+import pkgutil
+from importlib import import_module
+
+import pytest
+import torch
+
+import ebm_ocr
+
+MOVED = {"criteria", "paths", "windows", "words"}
+MODULES = sorted(
+    {module.name for module in pkgutil.walk_packages(ebm_ocr.__path__, "ebm_ocr.")}
+    - {f"ebm_ocr.{name}" for name in MOVED}
+    - {"ebm_ocr.kernels.cuda"}  # needs Triton
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_are_true(name):
+    module = import_module(name)
+    found = doctest.testmod(module, extraglobs={"torch": torch})
+    assert not found.failed
