@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from tools.submission import ROOT, bundle, check_net_id, pack
+from tools.submission import ROOMS, ROOT, bundle, check_net_id, closure, pack
 
 READS = (
     'import ebm_ocr\nprint(ebm_ocr.indices_to_str(ebm_ocr.transform_word("cat")), ebm_ocr.__file__)'
@@ -52,17 +52,31 @@ def test_the_installed_package_is_hidden(tmp_path, pdf, monkeypatch):
         pack("abc123", notebook_of(tmp_path, READS), pdf, tmp_path)
 
 
-def test_every_source_travels_readable_and_ahead_of_the_first_code():
-    cells = bundle(nbformat.read(ROOT / "hw4_impl.ipynb", as_version=4)).cells
-    names = [path.relative_to(ROOT).as_posix() for path in (ROOT / "ebm_ocr").rglob("*.py")]
+def test_what_is_imported_travels_readable_and_ahead_of_the_first_code():
+    notebook = nbformat.read(ROOT / "hw4_impl.ipynb", as_version=4)
+    cells = bundle(notebook).cells
+    names = [path.relative_to(ROOT).as_posix() for path in closure(notebook)]
     for name in names:
         (cell,) = [cell for cell in cells if cell.source.startswith(f"%%writefile {name}\n")]
         assert (ROOT / name).read_text(encoding="utf-8") in cell.source
+        assert bool(cell.metadata.get("jupyter")) == ("kernels" in name)
+    assert len(names) <= 25
+    assert names[:7] == [f"ebm_ocr/{room}.py" for room in ROOMS[:7]]
+    assert "kernels" in names[-1]
+    left_out = {"compat", "words", "paths", "windows", "criteria"}
+    assert not left_out & {name.split("/")[-1].removesuffix(".py") for name in names}
     last = max(i for i, cell in enumerate(cells) if cell.source.startswith("%%writefile"))
     assert not any("import" in cell.source for cell in cells[:1])
     assert "from ebm_ocr import" in next(
         c.source for c in cells[last + 1 :] if c.cell_type == "code"
     )
+
+
+def test_imports_within_functions_are_packed_too():
+    code = "from ebm_ocr import best_word"
+    names = [path.name for path in closure(new_notebook(cells=[new_code_cell(code)]))]
+    assert "cpu_words.py" in names
+    assert "training.py" not in names
 
 
 def test_no_link_leads_to_what_stays_behind():
