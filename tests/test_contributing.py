@@ -30,7 +30,8 @@ def test_what_is_named_is_there():
         assert name in ebm_ocr.__all__
         assert f"`{name}`" in changes
     assert "MIT License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
-    version = re.search(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text("utf-8"), re.M)[1]
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    version = re.search(r'^version = "(.*)"', project, re.MULTILINE)[1]
     assert ebm_ocr.__version__ == version
     assert f"version: {version}" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f"## {version}" in changes
