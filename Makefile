@@ -10,10 +10,12 @@ export OMP_WAIT_POLICY ?= passive
 
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and f"Python 3.10 or newer is needed, this is {sys.version.split()[0]}: set PYTHON=...")'
+	@echo "setting up $(VENV): PyTorch and the rest, some 5 GB and two minutes, then the kernels, 20 seconds"
 	@$(PYTHON) -m venv $(VENV) || { echo "python's venv is missing: on Debian and Ubuntu, apt install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@$(BIN)/python tools/warm.py
 	@touch $@
 
 setup: $(READY)  ## create .venv with everything pinned, and this package
