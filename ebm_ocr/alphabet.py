@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from typing import cast
-from unicodedata import normalize
+from unicodedata import combining, normalize
 
 import torch
 from torch import Tensor
@@ -52,15 +52,15 @@ class Alphabet:
     places: dict[str, int] = field(init=False, repr=False, compare=False)
     """The class of each symbol."""
     single: bool = field(init=False, repr=False, compare=False)
-    """Whether each symbol is one character, so that a str can be cut."""
+    """Whether a str can be cut: each symbol is one character, and none compose with each other."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.symbols, Sequence) or not isinstance(self.sign, str):
             raise TypeError(f"expected symbols and a sign as strings, got {self.symbols!r:.80}")
         if not all(isinstance(symbol, str) for symbol in self.symbols):
             raise TypeError(f"expected symbols as strings, got {self.symbols!r:.80}")
-        text = normalize("NFC", self.symbols) if isinstance(self.symbols, str) else self.symbols
-        symbols = tuple(normalize("NFC", symbol) for symbol in text)
+        given = _characters(self.symbols) if isinstance(self.symbols, str) else self.symbols
+        symbols = tuple(normalize("NFC", symbol) for symbol in given)
         if not symbols or "" in symbols:
             raise ValueError(f"expected symbols, none of them empty, got {self.symbols!r:.80}")
         if len(set(symbols)) < len(symbols):
@@ -71,10 +71,13 @@ class Alphabet:
         if not 0 <= separator <= last:
             raise ValueError(f"expected a separator's class in 0..{last}, got {separator}")
         classes = [place + (place >= separator) for place in range(last)]
+        single = isinstance(self.symbols, str) or all(
+            min(len(a), len(b)) == 1 for a, b in zip(given, symbols)
+        )
         object.__setattr__(self, "symbols", symbols)  # frozen
         object.__setattr__(self, "separator", separator)
         object.__setattr__(self, "places", dict(zip(symbols, classes)))
-        object.__setattr__(self, "single", max(map(len, symbols)) == 1)
+        object.__setattr__(self, "single", single and not _compose(symbols))
 
     @property
     def size(self) -> int:
@@ -124,7 +127,7 @@ class Alphabet:
             if not self.single:
                 raise TypeError(f"expected a sequence of symbols such as {self}, got {text!r}")
             # compilers of torch can follow ASCII, which has one form only
-            symbols = list(text if text.isascii() else normalize("NFC", text))
+            symbols = list(text) if text.isascii() else self._joined(_characters(text))
         elif isinstance(text, Sequence) and all(isinstance(symbol, str) for symbol in text):
             symbols = [s if s.isascii() else normalize("NFC", s) for s in text]
         else:
@@ -135,6 +138,17 @@ class Alphabet:
                 f"expected only the symbols {self}, got {'|'.join(strange)!r} in {text!r}"
             )
         return symbols
+
+    def _joined(self, characters: list[str]) -> list[str]:
+        """Characters, those that are only pieces of a symbol put together."""
+        found: list[str] = []
+        for character in characters:
+            piece = character not in self.places and found
+            if piece and found[-1] + character in self.places:
+                found[-1] += character
+            else:
+                found.append(character)
+        return found
 
     def decode(self, classes: Sequence[int] | Tensor) -> str:
         """Read a text from one class a window: ``aaab_bab_`` becomes ``ab``.
@@ -197,8 +211,8 @@ class Alphabet:
         if charset is None:
             return sorted(self.places.values())
         if isinstance(charset, str):
-            wanted = self._ranges(normalize("NFC", charset))
-        elif isinstance(charset, Iterable):
+            wanted = self._ranges(_characters(charset))
+        elif isinstance(charset, Iterable) and not isinstance(charset, bytes):
             wanted = set(self._cut([*charset]))
         else:
             raise TypeError(f"expected a charset such as 'a-z', or symbols, got {charset!r}")
@@ -206,21 +220,40 @@ class Alphabet:
             raise ValueError(f"expected a charset with symbols of {self}, got {charset!r}")
         return sorted(self.places[symbol] for symbol in wanted)
 
-    def _ranges(self, charset: str) -> set[str]:
+    def _ranges(self, charset: list[str]) -> set[str]:
         """The symbols of a charset as in ``tr``."""
         wanted: set[str] = set()
         at = 0
         while at < len(charset):
-            first, between, last = charset[at], charset[at + 1 : at + 2], charset[at + 2 : at + 3]
-            if between == "-" and last:
+            first, *behind = charset[at : at + 3]
+            if len(behind) == 2 and behind[0] == "-":
+                last = behind[1]
                 if first > last:
-                    raise ValueError(f"expected a range that rises, got {charset[at : at + 3]!r}")
+                    raise ValueError(f"expected a range that rises, got {first}-{last}")
                 wanted.update(s for s in self.symbols if len(s) == 1 and first <= s <= last)
                 at += 3
             else:
                 wanted.update(self._cut([first]))
                 at += 1
         return wanted
+
+
+def _characters(text: str) -> list[str]:
+    """The characters of a text, each in NFC, which a few scripts write with two code points."""
+    found: list[str] = []
+    for character in text:
+        whole = normalize("NFC", found[-1] + character) if found else ""
+        if len(whole) == 1:
+            found[-1] = whole
+        else:
+            found.append(normalize("NFC", character))
+    return found
+
+
+def _compose(symbols: tuple[str, ...]) -> bool:
+    """Whether two symbols side by side are another character in NFC, such as an accent's."""
+    joining = [s for s in symbols if combining(s[0]) or "\u1161" <= s[0] <= "\u11c2"]
+    return any(normalize("NFC", a + s) != a + s for s in joining for a in symbols)
 
 
 LETTERS = string.ascii_lowercase

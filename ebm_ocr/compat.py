@@ -18,7 +18,17 @@ import torch
 from torch import Tensor, nn
 
 from .alignment import free_energy, viterbi
-from .validation import as_integers, check_choice, check_floats, narrow, whole_number, widen
+from .validation import (
+    as_integers,
+    as_lengths,
+    check_choice,
+    check_energies,
+    check_floats,
+    check_targets,
+    narrow,
+    whole_number,
+    widen,
+)
 
 Lengths = Tensor | Sequence[int] | int
 
@@ -47,7 +57,8 @@ def ctc_loss(
         zero_infinity: targets that do not fit cost 0 with gradient 0, in place of inf.
 
     Raises:
-        TypeError, ValueError: see :func:`ebm_ocr.free_energy`.
+        TypeError, ValueError: see :func:`ebm_ocr.free_energy`, whose energies are ``-log_probs``;
+            a blank among the targets, for which torch has a number that means nothing.
     """
     check_choice("reduction", reduction, ("none", "mean", "sum"))
     check_floats("log_probs", log_probs)
@@ -59,9 +70,15 @@ def ctc_loss(
         as_integers("lengths", [n] if isinstance(n, int) else n).reshape(-1).to(energies.device)
         for n in (input_lengths, target_lengths)
     )
-    rows = targets[None] if single else targets
+    rows = as_integers("targets", targets)
+    rows = rows.reshape(1, -1) if single else rows
     if rows.dim() == 1:
+        if symbols.sum() != len(rows):
+            raise ValueError(
+                f"expected {int(symbols.sum())} targets, the sum of target_lengths, got {len(rows)}"
+            )
         rows = nn.utils.rnn.pad_sequence(list(rows.split(symbols.tolist())), batch_first=True)
+    _check_no_blank(rows, symbols, blank)
     values = free_energy(energies, rows, windows, symbols, 1.0, "optional", blank, infeasible="inf")
     if zero_infinity:
         values = values.where(values < math.inf, 0)
@@ -118,7 +135,7 @@ def forced_align(
 
     Args:
         log_probs: (B, L, C); B may be more than one here.
-        targets: (B, T) labels without blanks.
+        targets: (B, T) labels without blanks; what is padded may hold anything.
 
     Returns:
         (B, L) labels in the type of ``targets``, blanks included, and (B, L) their log-probability;
@@ -127,15 +144,24 @@ def forced_align(
     Raises:
         ValueError: a blank among the targets; a target that does not fit in its windows.
     """
-    if (targets == blank).any():
-        raise ValueError(f"expected targets without the blank {blank}, got {targets.tolist()}")
-    path = viterbi(-log_probs, targets, input_lengths, target_lengths, "optional", blank).path
-    found = targets.long().gather(1, path.clamp(min=0)).where(path >= 0, blank)
+    check_energies(log_probs)
+    check_targets(log_probs, targets)
+    windows = as_lengths("input_lengths", input_lengths, log_probs, log_probs.shape[1])
+    symbols = as_lengths("target_lengths", target_lengths, log_probs, targets.shape[1])
+    _check_no_blank(targets, symbols, blank)
+    path = viterbi(-log_probs, targets, windows, symbols, "optional", blank).path
+    named = nn.functional.pad(targets.long(), (0, 1), value=blank)  # or there is none to gather
+    found = named.gather(1, path.clamp(min=0)).where(path >= 0, blank)
     scores = log_probs.gather(2, found[..., None])[..., 0]
-    if input_lengths is not None:
-        beyond = torch.arange(scores.shape[1], device=scores.device) >= input_lengths[:, None]
-        scores = scores.masked_fill(beyond, 0)
-    return found.to(targets.dtype), scores
+    beyond = torch.arange(scores.shape[1], device=scores.device) >= windows[:, None]
+    return found.to(targets.dtype), scores.masked_fill(beyond, 0)
+
+
+def _check_no_blank(targets: Tensor, lengths: Tensor, blank: int) -> None:
+    """Refuse a blank among the labels that count: it is between them already."""
+    inside = torch.arange(targets.shape[1], device=targets.device) < lengths[:, None]
+    if ((targets == blank) & inside).any():
+        raise ValueError(f"expected targets without the blank {blank}, got {targets.tolist()}")
 
 
 @dataclass(frozen=True)
@@ -164,6 +190,8 @@ def merge_tokens(tokens: Tensor, scores: Tensor, blank: int = 0) -> list[TokenSp
     Raises:
         ValueError: not (L,) both.
     """
+    tokens = as_integers("tokens", tokens)
+    check_floats("scores", scores)
     if tokens.dim() != 1 or tokens.shape != scores.shape:
         shapes = f"{tuple(tokens.shape)} and {tuple(scores.shape)}"
         raise ValueError(f"expected tokens and scores (L,), got {shapes}")
@@ -176,8 +204,8 @@ def merge_tokens(tokens: Tensor, scores: Tensor, blank: int = 0) -> list[TokenSp
 
 
 def maximum_path(value: Tensor, mask: Tensor) -> Tensor:
-    """``maximum_path`` of Glow-TTS, VITS and monotonic-alignment-search: the monotonic alignment of
-    text and frames whose values sum to the most.
+    """``maximum_path`` of Glow-TTS and monotonic-alignment-search: the monotonic alignment of text
+    and frames whose values sum to the most. VITS has frames down: hand it ``value.mT``.
 
     >>> maximum_path(torch.tensor([[[5.0, 1, 0], [0, 4, 5]]]), torch.ones(1, 2, 3))[0]
     tensor([[1., 0., 0.],
@@ -194,11 +222,12 @@ def maximum_path(value: Tensor, mask: Tensor) -> Tensor:
         ValueError: other shapes; fewer frames than text, which has no such alignment.
     """
     check_floats("value", value)
-    if value.dim() != 3 or value.shape != mask.shape:
+    if value.dim() != 3 or 0 in value.shape or value.shape != mask.shape:
         shapes = f"{tuple(value.shape)} and {tuple(mask.shape)}"
-        raise ValueError(f"expected value and mask (B, T, L), got {shapes}")
-    text, frames = mask[:, :, 0].sum(1), mask[:, 0].sum(1)
+        raise ValueError(f"expected value and mask (B, T, L), none of them zero, got {shapes}")
+    counts = mask != 0  # half precision cannot count
+    text, frames = counts[:, :, 0].sum(1), counts[:, 0].sum(1)
     rows = torch.arange(value.shape[1], device=value.device).expand(len(value), -1)
     energies = narrow(widen(-value.detach()), value).transpose(1, 2)
-    path = viterbi(energies, rows, frames.long(), text.long()).path  # (B, L)
+    path = viterbi(energies, rows, frames, text).path  # (B, L)
     return (rows[..., None] == path[:, None]).to(value.dtype)

@@ -1,10 +1,11 @@
 """Energies to text: the vote of the windows, and exact search among all words.
 
-Classes are those of an alphabet, by default a..z with the separator last, or its first letters
-where there are fewer classes. A word's energy is that of its best path, or its free energy at
-inverse temperature beta, as in :func:`ebm_ocr.free_energy`. Where separators are required a word
-has one or more symbols; where they are optional the empty word counts too. A charset is what may
-come: of the other symbols each costs inf. Searches run on the CPU, in float64, without gradient.
+Classes are those of an alphabet, by default a..z with the separator last; the searches take its
+first letters where there are fewer classes. A word's energy is that of its best path, or its free
+energy at inverse temperature beta, as in :func:`ebm_ocr.free_energy`. Where separators are required
+a word has one or more symbols; where they are optional the empty word counts too. A charset is what
+may come: of the other symbols each costs inf. Searches run on the CPU, in float64, without
+gradient.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def greedy_decode(
             class is inf, lengths that don't fit, another number of classes than the alphabet's.
     """
     lengths = _check_windows(energies, window_lengths)
-    alphabet = alphabet_for(alphabet or LATIN, energies.shape[2])
+    alphabet = alphabet_for(LATIN if alphabet is None else alphabet, energies.shape[2])
     values = energies.detach()
     if charset is not None:
         closed = torch.ones(alphabet.size, dtype=torch.bool, device=values.device)
@@ -139,7 +140,7 @@ def n_best(
         TypeError, ValueError: see :func:`ebm_ocr.free_energy`; another number of classes than the
             alphabet's, or more than a..z has without one; ``n`` below 1.
     """
-    n = whole_number("n", n, 1)
+    n = min(whole_number("n", n, 1), 2**31)  # more there are not
     from .kernels.cpu_words import best_words
 
     check_choice("separators", separators, TOPOLOGIES)

@@ -366,7 +366,7 @@ def _image(image: Tensor) -> np.ndarray:
 def _energies(energies: Tensor, alphabet: Alphabet | None) -> tuple[np.ndarray, Alphabet]:
     """(L, C), and the alphabet of the classes."""
     heights = _array("energies", energies, "(L, C)")
-    return heights, alphabet_for(alphabet or LATIN, heights.shape[1])
+    return heights, alphabet_for(LATIN if alphabet is None else alphabet, heights.shape[1])
 
 
 def _path(

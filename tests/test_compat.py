@@ -130,7 +130,7 @@ def test_merge_tokens_cuts_runs_and_leaves_out_blanks():
         (1, 5, 7, 5.5, 2),
     ]
     with pytest.raises(ValueError, match=r"\(L,\)"):
-        compat.merge_tokens(tokens[None], tokens[None])
+        compat.merge_tokens(tokens[None], torch.ones(1, 7))
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -196,3 +196,33 @@ def test_bad_input_is_refused(call, message):
 def test_inf_is_no_zero_without_the_option():
     log_probs = torch.zeros(2, 1, 3).log_softmax(2)
     assert compat.ctc_loss(log_probs, torch.tensor([[1, 1]]), [2], [2]).item() == math.inf
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.half, torch.bool, torch.int8])
+def test_masks_of_any_type_count(dtype):
+    path = compat.maximum_path(torch.zeros(1, 2, 2049), torch.ones(1, 2, 2049).to(dtype))
+    assert path.sum() == 2049
+
+
+def test_a_blank_among_targets_is_refused_and_padding_is_not():
+    log_probs, padded = torch.zeros(6, 2, 5).log_softmax(2), torch.tensor([[1, 2], [3, 0]])
+    assert compat.ctc_loss(log_probs, padded, [6, 5], [2, 1]).isfinite()
+    labels, _ = compat.forced_align(log_probs.transpose(0, 1), padded, [6, 5], [2, 1])
+    assert labels[1].unique().tolist() == [0, 3]
+    with pytest.raises(ValueError, match="without the blank 0"):
+        compat.ctc_loss(log_probs, padded, [6, 5], [2, 2])
+    with pytest.raises(ValueError, match=r"3 targets, the sum of target_lengths, got 2"):
+        compat.ctc_loss(log_probs, torch.tensor([1, 2]), [6, 5], [2, 1])
+
+
+def test_nothing_to_align_is_all_blanks():
+    labels, _ = compat.forced_align(
+        torch.randn(1, 6, 5).log_softmax(2), torch.zeros(1, 0, dtype=torch.long)
+    )
+    assert labels.tolist() == [[0] * 6]
+
+
+def test_an_unbatched_target_may_be_a_row():
+    log_probs = torch.randn(9, 5).log_softmax(1)
+    row = compat.ctc_loss(log_probs, torch.tensor([[1, 1, 4]]), 9, 3)
+    assert row == compat.ctc_loss(log_probs, torch.tensor([1, 1, 4]), 9, 3)

@@ -5,8 +5,10 @@ import zipfile
 
 import nbformat
 import pytest
+from nbclient.exceptions import CellTimeoutError
 from nbformat.v4 import new_code_cell, new_notebook
 
+from tools import notebook as runner
 from tools.submission import ROOMS, ROOT, bundle, check_net_id, closure, pack
 
 READS = (
@@ -104,3 +106,25 @@ def test_missing_files_are_named(tmp_path, pdf, missing):
     (tmp_path / missing).unlink()
     with pytest.raises(FileNotFoundError, match=missing):
         pack("abc123", tmp_path / "source.ipynb", pdf, tmp_path)
+
+
+STALLS_ONCE = """
+import pathlib, time
+seen = pathlib.Path("seen")
+first = not seen.exists()
+seen.touch()
+time.sleep(60 if first else 0)
+print("answered")
+"""
+
+
+def test_a_kernel_that_falls_silent_is_started_anew(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runner, "SILENCE", 5)
+    notebook = new_notebook(cells=[new_code_cell(STALLS_ONCE)])
+    runner.execute(notebook, tmp_path)
+    assert notebook.cells[0].outputs[0].text == "answered\n"
+    assert "once more from the top" in capsys.readouterr().err
+    monkeypatch.setattr(runner, "TRIES", 1)
+    (tmp_path / "seen").unlink()
+    with pytest.raises(CellTimeoutError):
+        runner.execute(notebook, tmp_path)

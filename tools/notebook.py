@@ -11,26 +11,51 @@ import argparse
 import os
 import sys
 import time
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from nbformat import NotebookNode
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
+SILENCE, TRIES = 300, 3
+"""Seconds that a cell may take, and how often the notebook is run: now and then a message between
+client and kernel is lost, and both would wait for ever (ipykernel issue 1554; seen with 6.31 too).
+Our longest cell takes four seconds on a quiet machine."""
+
+
 def execute(notebook: NotebookNode, folder: Path) -> dict[str, float]:
-    """Run all cells of a notebook, in place, with ``folder`` as working folder.
+    """Run all cells of a notebook, in place, with ``folder`` as working folder; from the top again
+    if the kernel falls silent.
 
     Returns:
         Seconds by part: what stands under each heading of level 2, "start" before the first.
 
     Raises:
         CellExecutionError: a cell failed; the message holds it and what it printed.
+        CellTimeoutError: the kernel fell silent in each of the tries.
     """
+    for left in reversed(range(TRIES)):
+        tried = deepcopy(notebook)
+        try:
+            seconds = _run(tried, folder)
+        except CellTimeoutError:
+            if not left:
+                raise
+            print(f"no answer in {SILENCE} s, once more from the top", file=sys.stderr, flush=True)
+        else:
+            break
+    notebook.update(tried)
+    return seconds
+
+
+def _run(notebook: NotebookNode, folder: Path) -> dict[str, float]:
+    """One try of :func:`execute`."""
     os.environ["TQDM_DISABLE"] = "1"  # a bar that stands still says nothing; the kernel inherits it
     seconds: dict[str, float] = {}
     part, since = "start", time.perf_counter()
@@ -45,7 +70,7 @@ def execute(notebook: NotebookNode, folder: Path) -> dict[str, float]:
 
     NotebookClient(
         notebook,
-        timeout=None,
+        timeout=SILENCE,
         kernel_name="python3",  # this environment's, whatever editor saved the file
         resources={"metadata": {"path": str(folder)}},
         on_cell_start=enter,
@@ -86,7 +111,7 @@ def main() -> None:
     notebook = nbformat.read(path, as_version=4)
     try:
         seconds = execute(notebook, path.resolve().parent)
-    except CellExecutionError as error:
+    except (CellExecutionError, CellTimeoutError) as error:
         sys.exit(f"{path} is left as it was, a cell failed:\n{str(error)[-3000:]}")
     beside = path.with_suffix(".part")
     nbformat.write(notebook, beside)
