@@ -180,18 +180,27 @@ class Alphabet:
         Raises:
             TypeError, ValueError: see :meth:`encode`; no texts at all.
         """
+        return self.interleave([self._symbols(text) for text in as_words(texts)])
+
+    def interleave(self, words: list[list[int]]) -> tuple[Tensor, Tensor]:
+        """:meth:`spell` of words that are classes already; an empty one has the length 0."""
         # lists: pad_sequence of tensors gives other values within torch.func.linearize
-        targets = [self.spelling(text) for text in as_words(texts)]
-        lengths = [len(target) for target in targets]
-        padded = [target + [self.separator] * (max(lengths) - len(target)) for target in targets]
-        return torch.tensor(padded, dtype=torch.int64), torch.tensor(lengths)
+        lengths = [2 * len(word) for word in words]
+        gaps = max(1, *map(len, words))
+        padded = [word + [self.separator] * (gaps - len(word)) for word in words]
+        targets = [[c for symbol in row for c in (symbol, self.separator)] for row in padded]
+        return torch.tensor(targets, dtype=torch.int64), torch.tensor(lengths)
 
     def spelling(self, text: Word) -> list[int]:
         """The classes of a text of at least one symbol, a separator behind each."""
+        return [c for symbol in self._symbols(text) for c in (symbol, self.separator)]
+
+    def _symbols(self, text: Word) -> list[int]:
+        """:meth:`encode` of a text that may not be empty."""
         symbols = self.encode(text)
         if not symbols:
             raise ValueError(f"expected at least one symbol of {self}, got an empty text")
-        return [c for symbol in symbols for c in (symbol, self.separator)]
+        return symbols
 
     def subset(self, charset: str | Iterable[str] | None) -> list[int]:
         """The classes of the symbols that may come, in order; of None, all of them.

@@ -27,7 +27,6 @@ from .validation import (
     check_targets,
     narrow,
     whole_number,
-    widen,
 )
 
 Lengths = Tensor | Sequence[int] | int
@@ -228,6 +227,6 @@ def maximum_path(value: Tensor, mask: Tensor) -> Tensor:
     counts = mask != 0  # half precision cannot count
     text, frames = counts[:, :, 0].sum(1), counts[:, 0].sum(1)
     rows = torch.arange(value.shape[1], device=value.device).expand(len(value), -1)
-    energies = narrow(widen(-value.detach()), value).transpose(1, 2)
+    energies = narrow(-value.detach(), value).transpose(1, 2)
     path = viterbi(energies, rows, frames, text).path  # (B, L)
     return (rows[..., None] == path[:, None]).to(value.dtype)

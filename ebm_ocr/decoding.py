@@ -68,12 +68,7 @@ def greedy_decode(
     """
     lengths = _check_windows(energies, window_lengths)
     alphabet = alphabet_for(LATIN if alphabet is None else alphabet, energies.shape[2])
-    values = energies.detach()
-    if charset is not None:
-        closed = torch.ones(alphabet.size, dtype=torch.bool, device=values.device)
-        closed[[*alphabet.subset(charset), alphabet.separator]] = False
-        values = values.masked_fill(closed, math.inf)
-    lowest, classes = values.min(2)
+    lowest, classes = _restricted(energies.detach(), alphabet, charset).min(2)
     inside = torch.arange(energies.shape[1]) < torch.tensor(lengths)[:, None]
     if ((lowest == math.inf).cpu() & inside).any():
         raise ValueError("expected a lowest class in each window, got one with nothing but inf")
@@ -266,11 +261,7 @@ def word_probability(
         raise ValueError(f"expected a finite beta above 0, got {beta}")
     check_energies(energies)
     letters = alphabet_for(alphabet, energies.shape[2])
-    wide = widen(energies)
-    if charset is not None:
-        closed = torch.ones(letters.size, dtype=torch.bool, device=wide.device)
-        closed[[*letters.subset(charset), letters.separator]] = False
-        wide = wide.masked_fill(closed, math.inf)
+    wide = _restricted(widen(energies), letters, charset)
     # a window's level cancels, and large ones would round
     lowest = wide.detach().amin(2, keepdim=True)
     wide = wide - lowest.where(lowest.isfinite(), 0)
@@ -300,21 +291,29 @@ def word_energy(
         (B,) differentiable.
     """
     encoded = _encode(words, energies, separators, alphabet, one_a_sample=True)
-    gap = alphabet_for(alphabet, energies.shape[2]).separator
-    # lists: pad_sequence of tensors gives other values within torch.func.linearize
-    longest = max(1, *map(len, encoded))
-    spelled = [[c for symbol in word for c in (symbol, gap)] for word in encoded]
-    targets = torch.tensor([row + [gap] * (2 * longest - len(row)) for row in spelled])
+    letters = alphabet_for(alphabet, energies.shape[2])
+    targets, lengths = letters.interleave(encoded)
     return free_energy(
         energies,
         targets.to(energies.device),
         window_lengths,
-        torch.tensor([len(row) for row in spelled]),
+        lengths,
         beta,
         separators,
-        gap,
+        letters.separator,
         infeasible="inf",
     )
+
+
+def _restricted(
+    energies: Tensor, alphabet: Alphabet, charset: str | Iterable[str] | None
+) -> Tensor:
+    """Energies in which what may not come costs inf."""
+    if charset is None:
+        return energies
+    closed = torch.ones(alphabet.size, dtype=torch.bool, device=energies.device)
+    closed[[*alphabet.subset(charset), alphabet.separator]] = False
+    return energies.masked_fill(closed, math.inf)
 
 
 def _reading(alphabet: Alphabet, classes: list[int], energy: float) -> Reading:

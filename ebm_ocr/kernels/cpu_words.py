@@ -139,9 +139,9 @@ def best_words(energies, optional, n):
     rests, beta = cheapest_rests(reduced, optional), math.inf
     root, children = np.empty((2, windows + 1)), np.empty(classes - 1)
     start(reduced, optional, root)
-    parents, letters, depths, keys, sums, bounds = [-1], [-1], [0], [0.0], [root], [children]
+    parents, letters, depths, keys, sums, bounds = [-1], [-1], [0], [-math.inf], [root], [children]
     words, values = np.empty((min(n, 16), windows), np.int64), np.empty(min(n, 16))
-    found, node = 0, 0
+    found = 0
     # least energy, 0 for a whole word, the deeper first, the prefix or its parent, and its letter
     queue = [(-math.inf, 1, 0, -1, -1)]
     while queue and found < n:
@@ -170,7 +170,6 @@ def best_words(energies, optional, n):
             node = len(parents) - 1
         else:
             node = 0
-            keys[0] = key
         if node > 0 or optional:
             total = ended(sums[node], optional, beta)
             if total < math.inf:
