@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from ebm_ocr import BETWEEN, free_energy, viterbi
-from ebm_ocr.alignment import Separators
+from ebm_ocr.validation import Separators
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

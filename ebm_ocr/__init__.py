@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from .path_matrix import (
         BestPath as BestPath, FreeEnergy as FreeEnergy, build_ce_matrix as build_ce_matrix,
         build_path_matrix as build_path_matrix, find_free_energy as find_free_energy,
-        find_path as find_path, path_cross_entropy as path_cross_entropy,
+        find_path as find_path, normalise as normalise, path_cross_entropy as path_cross_entropy,
         path_energy as path_energy,
     )
     from .alignment import (
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
         Answers as Answers, PathEnergyLoss as PathEnergyLoss, cross_entropy as cross_entropy,
         energy_loss as energy_loss, forward_loss as forward_loss, hinge_loss as hinge_loss,
         log_loss as log_loss, lvq2_loss as lvq2_loss, mce_loss as mce_loss, mee_loss as mee_loss,
-        nll_loss as nll_loss, normalise as normalise, perceptron_loss as perceptron_loss,
+        nll_loss as nll_loss, perceptron_loss as perceptron_loss,
         simple_loss as simple_loss, square_exponential_loss as square_exponential_loss,
         square_square_loss as square_square_loss,
     )
@@ -95,7 +95,7 @@ _HOMES = {
     ),
     "path_matrix": (
         "BestPath FreeEnergy build_ce_matrix build_path_matrix find_free_energy find_path "
-        "path_cross_entropy path_energy "
+        "normalise path_cross_entropy path_energy "
     ),
     "alignment": "WILDCARD Alignment Span free_energy posterior spans viterbi",
     "decoding": (
@@ -104,7 +104,7 @@ _HOMES = {
     ),
     "losses": (
         "Answers PathEnergyLoss cross_entropy energy_loss forward_loss hinge_loss log_loss "
-        "lvq2_loss mce_loss mee_loss nll_loss normalise perceptron_loss simple_loss "
+        "lvq2_loss mce_loss mee_loss nll_loss perceptron_loss simple_loss "
         "square_exponential_loss square_square_loss "
     ),
     "training": (

@@ -1,4 +1,4 @@
-"""Energies and a target to paths and free energies, for batches: the one door to the kernels.
+"""Energies and a target to paths and free energies, for batches, any classes and any separator.
 
 Shapes: B samples, L windows, T target symbols, C classes. ``energies`` (B, L, C) and ``targets``
 (B, T) may be padded; ``window_lengths`` (B,) and ``target_lengths`` (B,) say how much of them
@@ -13,22 +13,24 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from .kernels.operator import align, all_words
-from .kernels.operator import posterior as posterior_of_paths
-from .kernels.reference import normalise
+from . import kernels
+from .path_matrix import normalise
 from .validation import (
-    FLOATS,
+    Infeasible,
+    Separators,
     as_beta,
     as_lengths,
+    as_optional,
     as_separator,
+    as_strict,
     can_look_at,
-    check_choice,
+    check_dtype,
     check_energies,
     check_range,
     check_targets,
@@ -39,10 +41,6 @@ from .validation import (
 
 WILDCARD = -1
 """A target symbol that any class matches, see ``wildcard`` of :func:`free_energy`."""
-
-Separators = Literal["required", "optional"]
-Infeasible = Literal["raise", "inf"]
-TOPOLOGIES, OUTCOMES = get_args(Separators), get_args(Infeasible)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,11 +113,9 @@ def viterbi(
     ``torch.func.vmap`` return what you need of the result, such as ``.path``: vmap hands on
     tensors only.
     """
-    check_choice("separators", separators, TOPOLOGIES)
-    inputs = _prepare(energies, targets, window_lengths, target_lengths, separator, wildcard)
-    check_choice("infeasible", infeasible, OUTCOMES)
-    strict = infeasible == "raise"
-    values, _, path = align(*inputs, separators == "optional", math.inf, strict, False)
+    lengths = window_lengths, target_lengths
+    inputs = _prepare(energies, targets, *lengths, separators, separator, wildcard)
+    values, _, path = kernels.align(*inputs, math.inf, kernels.STRICT * as_strict(infeasible))
     versions = _versions(energies, targets)
     wildcard = None if wildcard is None else real_number("wildcard", wildcard)
     return Alignment(narrow(values, energies), path, energies, targets, wildcard, versions)
@@ -179,24 +175,23 @@ def free_energy(
         ValueError: shapes that don't fit, an empty batch, NaN or -inf energies,
             classes or lengths out of range, fewer windows than the target needs, an option unknown.
     """
-    check_choice("separators", separators, TOPOLOGIES)
-    beta, optional = as_beta(beta), separators == "optional"
-    if dtype is not None and dtype not in FLOATS:
-        raise TypeError(f"expected a floating-point dtype, got {dtype!r}")
+    beta, strict = as_beta(beta), as_strict(infeasible)
+    check_dtype(dtype)
     if targets is not None:
-        inputs = _prepare(energies, targets, window_lengths, target_lengths, separator, wildcard)
-        check_choice("infeasible", infeasible, OUTCOMES)
-        strict, wide = infeasible == "raise", dtype == torch.float64
-        return narrow(align(*inputs, optional, beta, strict, wide)[0], energies, dtype)
+        lengths = window_lengths, target_lengths
+        inputs = _prepare(energies, targets, *lengths, separators, separator, wildcard)
+        flags = kernels.STRICT * strict | kernels.WIDE * (dtype == torch.float64)
+        values, *_ = kernels.align(*inputs, beta, flags)
+        return narrow(values, energies, dtype)
     if target_lengths is not None or wildcard is not None:
         raise ValueError(
             "expected targets with target_lengths or a wildcard, got None: the sum over all words"
         )
-    check_choice("infeasible", infeasible, OUTCOMES)
     check_energies(energies)
     window_lengths = as_lengths("window_lengths", window_lengths, energies, energies.shape[1])
     separator = as_separator(separator, energies.shape[2])
-    values, *_ = all_words(_single(energies), window_lengths, separator, optional, beta)
+    flags = kernels.OPTIONAL * as_optional(separators)
+    values, *_ = kernels.all_words(_single(energies), window_lengths, separator, beta, flags)
     return narrow(values, energies, dtype)
 
 
@@ -225,11 +220,10 @@ def posterior(
     Returns:
         (B, L, T), at least float32.
     """
-    check_choice("separators", separators, TOPOLOGIES)
-    beta = as_beta(beta)
-    inputs = _prepare(energies, targets, window_lengths, target_lengths, separator, wildcard)
-    check_choice("infeasible", infeasible, OUTCOMES)
-    found = posterior_of_paths(*inputs, separators == "optional", beta, infeasible == "raise")
+    beta, strict = as_beta(beta), as_strict(infeasible)
+    lengths = window_lengths, target_lengths
+    inputs = _prepare(energies, targets, *lengths, separators, separator, wildcard)
+    found = kernels.posterior(*inputs, beta, strict)
     return narrow(found[..., : targets.shape[1]], energies)
 
 
@@ -274,10 +268,12 @@ def _prepare(
     targets: Tensor,
     window_lengths: Tensor | None,
     target_lengths: Tensor | None,
+    separators: Separators,
     separator: int | None,
     wildcard: float | None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, int | None]:
     """Shapes and types checked, wildcards made classes; values are looked at by the kernels."""
+    optional = as_optional(separators)
     check_energies(energies)
     check_targets(energies, targets)
     separator = as_separator(separator, energies.shape[2])
@@ -288,7 +284,7 @@ def _prepare(
         targets = pad(targets, (0, 1))  # the kernels want a column, of which nothing counts
     if wildcard is not None:
         energies, targets = _with_wildcards(energies, targets, target_lengths, wildcard)
-    return energies, targets, window_lengths, target_lengths, separator
+    return energies, targets, window_lengths, target_lengths, separator if optional else None
 
 
 def _single(energies: Tensor) -> Tensor:

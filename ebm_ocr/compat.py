@@ -12,18 +12,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from .alignment import free_energy, viterbi
 from .validation import (
+    Reduction,
     as_integers,
     as_lengths,
-    check_choice,
     check_energies,
     check_floats,
+    check_reduction,
     check_targets,
     narrow,
     whole_number,
@@ -38,7 +38,7 @@ def ctc_loss(
     input_lengths: Lengths,
     target_lengths: Lengths,
     blank: int = 0,
-    reduction: Literal["none", "mean", "sum"] = "mean",
+    reduction: Reduction = "mean",
     zero_infinity: bool = False,
 ) -> Tensor:
     """``torch.nn.functional.ctc_loss``: minus the log-probability of all alignments together.
@@ -59,7 +59,7 @@ def ctc_loss(
         TypeError, ValueError: see :func:`ebm_ocr.free_energy`, whose energies are ``-log_probs``;
             a blank among the targets, for which torch has a number that means nothing.
     """
-    check_choice("reduction", reduction, ("none", "mean", "sum"))
+    check_reduction(reduction)
     check_floats("log_probs", log_probs)
     if log_probs.dim() not in (2, 3):
         raise ValueError(f"expected log_probs (L, B, C) or (L, C), got {tuple(log_probs.shape)}")
@@ -98,12 +98,12 @@ class CTCLoss(nn.Module):
     def __init__(
         self,
         blank: int = 0,
-        reduction: Literal["none", "mean", "sum"] = "mean",
+        reduction: Reduction = "mean",
         zero_infinity: bool = False,
     ) -> None:
         super().__init__()
         self.blank = whole_number("blank", blank, 0)
-        check_choice("reduction", reduction, ("none", "mean", "sum"))
+        check_reduction(reduction)
         self.reduction, self.zero_infinity = reduction, zero_infinity
 
     def forward(

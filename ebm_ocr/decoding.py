@@ -11,21 +11,23 @@ gradient.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .alignment import TOPOLOGIES, Separators, free_energy
+from . import kernels
+from .alignment import free_energy
 from .alphabet import LATIN, Alphabet, Word, alphabet_for
 from .validation import (
+    Separators,
     as_array,
     as_beta,
     as_lengths,
+    as_optional,
     as_words,
-    check_choice,
     check_energies,
     check_values,
     narrow,
@@ -136,24 +138,16 @@ def n_best(
             alphabet's, or more than a..z has without one; ``n`` below 1.
     """
     n = min(whole_number("n", n, 1), 2**31)  # more there are not
-    from .kernels.cpu_words import best_words
-
-    check_choice("separators", separators, TOPOLOGIES)
-    lengths = _check_windows(energies, window_lengths)
+    optional, lengths = as_optional(separators), _check_windows(energies, window_lengths)
     alphabet = alphabet_for(alphabet, energies.shape[2])
     kept = [*alphabet.subset(charset), alphabet.separator]
-    readings = []
-    for sample in _samples(energies, lengths, kept):
-        if not len(sample):  # no windows show no letters
-            readings.append([Reading("", 0.0)] if separators == "optional" else [])
-            continue
-        words, values = best_words(sample, separators == "optional", n)
-        found = [
-            _reading(alphabet, [kept[c] for c in word if c >= 0], value)
-            for word, value in zip(words.tolist(), values.tolist())
+    return [
+        [
+            Reading("".join(map(alphabet.names.__getitem__, word)), value, word)
+            for word, value in found
         ]
-        readings.append(sorted(found, key=lambda reading: reading.energy))
-    return readings
+        for found in kernels.search(energies, lengths, kept, optional, n)
+    ]
 
 
 def most_offending(
@@ -176,7 +170,7 @@ def most_offending(
     Raises:
         ValueError: a sample in which no other word has a finite energy.
     """
-    rights = _encode(words, energies, separators, alphabet, one_a_sample=True)
+    rights = _encode(words, energies, separators, alphabet)
     first_two = n_best(energies, 2, window_lengths, separators, alphabet=alphabet, charset=charset)
     others = [
         [reading for reading in pair if reading.classes != tuple(right)]
@@ -193,6 +187,7 @@ def lexicon_energies(
     separators: Separators = "required",
     *,
     alphabet: Alphabet | None = None,
+    charset: str | Iterable[str] | None = None,
 ) -> Tensor:
     """Free energy of each word of a list in each sample;
     work is shared among words that begin alike.
@@ -205,33 +200,22 @@ def lexicon_energies(
 
     Returns:
         (B, N) in the dtype of the energies, at least float32, and on their device;
-        inf for words that do not fit. ``argmin(1)`` is the best.
+        inf for words that do not fit, or are not of the charset. ``argmin(1)`` is the best.
     """
-    beta = as_beta(beta)
-    check_choice("separators", separators, TOPOLOGIES)
+    beta, optional = as_beta(beta), as_optional(separators)
     lengths = _check_windows(energies, window_lengths)
     texts = as_words(words)
     alphabet = alphabet_for(alphabet, energies.shape[2])
     flat, sizes = alphabet.encode_all(texts)
-    if separators == "required":
+    if not optional:
         _check_not_empty(sizes, alphabet)
-    kept = [*alphabet.subset(None), alphabet.separator]
-    columns, counts = np.argsort(kept), np.array(sizes)
+    counts = np.array(sizes)
     table = np.full((len(texts), max(1, counts.max())), -1)
-    table[np.arange(table.shape[1]) < counts[:, None]] = columns[np.array(flat, np.int64)]
+    table[np.arange(table.shape[1]) < counts[:, None]] = flat
     table = table[:, : energies.shape[1] + 1]  # with more letters than windows, none fits
-    order = np.lexsort(table.T[::-1])
-    table = np.ascontiguousarray(table[order])
-    shared = np.zeros(len(texts), np.int64)
-    shared[1:] = (table[1:] == table[:-1]).cumprod(1).sum(1)
-    from .kernels.cpu_words import rank_words
-
-    found = np.empty((len(lengths), len(texts)))
-    for b, sample in enumerate(_samples(energies, lengths, kept)):
-        values = np.empty(len(texts))
-        rank_words(sample, separators == "optional", beta, table, shared, values)
-        found[b, order] = values
-    return narrow(torch.from_numpy(found), energies).to(energies.device)
+    possible = _restricted(energies, alphabet, charset)
+    found = kernels.lexicon(possible, lengths, alphabet.separator, optional, beta, table)
+    return narrow(found, energies).to(energies.device)
 
 
 def word_probability(
@@ -280,8 +264,10 @@ def word_energy(
     separators: Separators = "required",
     *,
     alphabet: Alphabet | None = None,
+    charset: str | Iterable[str] | None = None,
 ) -> Tensor:
-    """Free energy of one word a sample, given as text; inf where it does not fit.
+    """Free energy of one word a sample, given as text; inf where it does not fit, or is not of the
+    charset.
 
     Where separators are optional the empty word may be given too: it is separators from end to end.
 
@@ -290,11 +276,11 @@ def word_energy(
     Returns:
         (B,) differentiable.
     """
-    encoded = _encode(words, energies, separators, alphabet, one_a_sample=True)
+    encoded = _encode(words, energies, separators, alphabet)
     letters = alphabet_for(alphabet, energies.shape[2])
     targets, lengths = letters.interleave(encoded)
     return free_energy(
-        energies,
+        _restricted(energies, letters, charset),
         targets.to(energies.device),
         window_lengths,
         lengths,
@@ -316,21 +302,6 @@ def _restricted(
     return energies.masked_fill(closed, math.inf)
 
 
-def _reading(alphabet: Alphabet, classes: list[int], energy: float) -> Reading:
-    """A word that was found."""
-    return Reading("".join(map(alphabet.names.__getitem__, classes)), energy, tuple(classes))
-
-
-def _samples(energies: Tensor, lengths: list[int], kept: list[int]) -> Iterator[np.ndarray]:
-    """(L, C) float64 of one sample after another: its own windows, and the classes that may come,
-    the separator last."""
-    values = energies.detach().resolve_neg()
-    whole = kept == list(range(energies.shape[2]))
-    for sample, length in zip(values, lengths):
-        rows = sample[:length] if whole else sample[:length, kept]
-        yield as_array(rows.cpu().double().contiguous())
-
-
 def _check_windows(energies: Tensor, window_lengths: Tensor | None) -> list[int]:
     """How many windows of each sample count, all values looked at."""
     check_energies(energies)
@@ -345,14 +316,13 @@ def _encode(
     energies: Tensor,
     separators: Separators,
     alphabet: Alphabet | None,
-    one_a_sample: bool = False,
 ) -> list[list[int]]:
-    """The classes of each word's symbols."""
+    """The classes of the symbols of one word a sample."""
     check_energies(energies)
-    texts = as_words(words, len(energies) if one_a_sample else None)
+    texts = as_words(words, len(energies))
     letters = alphabet_for(alphabet, energies.shape[2])
     encoded = [letters.encode(text) for text in texts]
-    if separators == "required":
+    if not as_optional(separators):
         _check_not_empty([*map(len, encoded)], letters)
     return encoded
 

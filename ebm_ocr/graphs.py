@@ -10,17 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from .alphabet import BETWEEN
-from .kernels.reference import softmin
+from .path_matrix import softmin
 from .validation import (
+    Separators,
     as_beta,
+    as_optional,
     can_look_at,
-    check_choice,
     check_floats,
     narrow,
     whole_number,
@@ -90,7 +91,7 @@ def linear_graph(energies: Tensor) -> Graph:
 
 def alignment_graph(
     symbols: Sequence[int] | Tensor,
-    separators: Literal["required", "optional"] = "required",
+    separators: Separators = "required",
     separator: int | None = None,
 ) -> Graph:
     """All spellings of a target, at no cost: each symbol one or more times, in their order.
@@ -108,9 +109,9 @@ def alignment_graph(
         ValueError: no symbols where separators are required; a negative symbol; one above 26
             beside optional separators without a ``separator``.
     """
-    check_choice("separators", separators, ("required", "optional"))
-    states = _states(symbols, separators, separator)
-    optional, last = separators == "optional", len(states)
+    optional = as_optional(separators)
+    states = _states(symbols, optional, separator)
+    last = len(states)
     arcs = []  # node 0 is the start, node i + 1 has just read state i
     for state, symbol in enumerate(states):
         node = state + 1
@@ -123,10 +124,10 @@ def alignment_graph(
     return Graph(last + 1, [0], accepts, sources, targets, labels, torch.zeros(len(arcs)))
 
 
-def _states(symbols: Sequence[int] | Tensor, separators: str, separator: int | None) -> list[int]:
+def _states(symbols: Sequence[int] | Tensor, optional: bool, separator: int | None) -> list[int]:
     """The symbols to align; with optional separators one before, between and behind the letters."""
     states = [whole_number("a symbol", symbol, least=0) for symbol in symbols]
-    if separators == "required":
+    if not optional:
         if not states:
             raise ValueError("expected at least one symbol, or separators optional, got none")
         return states

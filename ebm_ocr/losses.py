@@ -44,29 +44,33 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .alignment import TOPOLOGIES, Separators, free_energy
+from .alignment import free_energy
 from .alphabet import Alphabet, Word, alphabet_for
 from .decoding import Reading, most_offending, word_energy
-from .kernels.reference import normalise, without_padding
+from .path_matrix import normalise
 from .validation import (
+    Reduction,
+    Separators,
     as_beta,
     as_integers,
     as_lengths,
+    as_optional,
     can_look_at,
-    check_choice,
     check_classes,
     check_energies,
     check_range,
+    check_reduction,
     narrow,
     truth,
     whole_number,
     widen,
+    without_padding,
 )
 
 # Losses of windows: energies and targets, as network and loader give them
@@ -163,14 +167,14 @@ class PathEnergyLoss(nn.Module):
         self,
         beta: float = math.inf,
         separators: Separators = "required",
-        reduction: Literal["none", "mean", "sum"] = "mean",
+        reduction: Reduction = "mean",
         zero_infinity: bool = False,
         *,
         separator: int | None = None,
     ) -> None:
         super().__init__()
-        check_choice("separators", separators, TOPOLOGIES)
-        check_choice("reduction", reduction, ("none", "mean", "sum"))
+        as_optional(separators)
+        check_reduction(reduction)
         self.beta, self.separators, self.reduction = as_beta(beta), separators, reduction
         self.zero_infinity = truth("zero_infinity", zero_infinity)
         self.separator = None if separator is None else whole_number("a separator", separator, 0)

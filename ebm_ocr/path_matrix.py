@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from .kernels.reference import normalise, path_matrix, softmin
 from .validation import (
     as_beta,
     as_integers,
     can_look_at,
+    check_classes,
     check_energies,
     check_floats,
     check_matrix,
@@ -73,7 +73,29 @@ def build_path_matrix(energies: Tensor, targets: Tensor) -> Tensor:
     targets = targets.long()
     if can_look_at(targets):
         check_range("targets", targets, energies.shape[2])
-    return path_matrix(energies, targets)
+    return energies.gather(2, targets[:, None, :].expand(-1, energies.shape[1], -1))
+
+
+def normalise(energies: Tensor) -> Tensor:
+    """Energies of each window moved to a common level, ``e + log Σ exp(-e)``:
+    then ``exp(-e)`` are probabilities.
+
+    A window in which every class is forbidden stays inf.
+
+    Args:
+        energies: (..., C).
+
+    Returns:
+        (..., C), at least float32: twice what half precision holds is inf there.
+
+    Raises:
+        TypeError: energies not floating point.
+        ValueError: no classes.
+    """
+    check_classes(energies)
+    energies = narrow(energies, energies)
+    possible = energies.detach().amin(-1, keepdim=True) != math.inf
+    return -torch.log_softmax(-energies.where(possible, 0), -1).where(possible, -math.inf)
 
 
 def build_ce_matrix(energies: Tensor, targets: Tensor) -> Tensor:
@@ -175,6 +197,15 @@ def find_free_energy(pm: Tensor, beta: float = 1.0) -> FreeEnergy:
     table = torch.stack(dp)
     table = narrow(table.where(table < math.inf, math.inf), pm)  # with gradient zero
     return FreeEnergy(table[-1, -1], table)
+
+
+def softmin(candidates: Tensor, beta: float) -> Tensor:
+    """``-1/beta log Σ exp(-beta x)`` over dim 0, for finite ``beta``; inf where all are, with
+    gradient zero and never NaN."""
+    lowest = candidates.detach().amin(0)
+    level = lowest.where(lowest < math.inf, 0)  # the largest exponential is 1
+    total = torch.exp(-beta * (candidates - level)).sum(0)
+    return torch.where(total > 0, level - total.where(total > 0, 1).log() / beta, math.inf)
 
 
 def check_has_path(pm: Tensor) -> None:

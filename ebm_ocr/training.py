@@ -20,14 +20,14 @@ from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from tqdm.auto import tqdm
 
-from .alignment import Separators, free_energy, viterbi
+from .alignment import free_energy, viterbi
 from .datasets import AugmentedBatches, Batch, SimpleWordsDataset
 from .decoding import greedy_decode
 from .losses import Answers, normalise
 from .network import SimpleNet, alphabet_of, in_mode, lowest_class, to_model
 from .path_matrix import build_ce_matrix, path_cross_entropy
 from .rendering import NOISE, as_sizes
-from .validation import as_beta, real_number, truth, whole_number, widen
+from .validation import Separators, as_beta, real_number, truth, whole_number, widen
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence, Set
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -21,6 +21,10 @@ INTEGERS = frozenset(
     {torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8, torch.uint16, torch.uint32}
 )
 """All that int64 holds."""
+Separators = Literal["required", "optional"]
+Infeasible = Literal["raise", "inf"]
+Reduction = Literal["none", "mean", "sum"]
+TOPOLOGIES, OUTCOMES, REDUCTIONS = map(get_args, (Separators, Infeasible, Reduction))
 
 
 def whole_number(name: str, value: Any, least: int | None = None, most: int | None = None) -> int:
@@ -66,6 +70,29 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
     """One of a few words."""
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"expected {name} {' or '.join(map(repr, choices))}, got {value!r}")
+
+
+def as_optional(separators: object) -> bool:
+    """Whether separators are optional: the topology."""
+    check_choice("separators", separators, TOPOLOGIES)
+    return separators == "optional"
+
+
+def as_strict(infeasible: object) -> bool:
+    """Whether a target that does not fit is an error."""
+    check_choice("infeasible", infeasible, OUTCOMES)
+    return infeasible == "raise"
+
+
+def check_reduction(reduction: object) -> None:
+    """What becomes of a batch's losses."""
+    check_choice("reduction", reduction, REDUCTIONS)
+
+
+def check_dtype(dtype: object) -> None:
+    """A floating-point type of torch, or None for the one that came."""
+    if dtype is not None and dtype not in FLOATS:
+        raise TypeError(f"expected a floating-point dtype, got {dtype!r}")
 
 
 def as_separator(separator: Any, classes: int) -> int:
@@ -241,6 +268,12 @@ def as_array(values: Tensor) -> np.ndarray:
         values = torch._C._functorch.get_unwrapped(values)
     with torch._C._DisableFuncTorch():
         return values.numpy()
+
+
+def without_padding(energies: Tensor, window_lengths: Tensor) -> Tensor:
+    """(B, L, C) energies, 0 in the windows that don't count: what stood there may be NaN."""
+    windows = torch.arange(energies.shape[1], device=energies.device)
+    return energies.where((windows < window_lengths[:, None])[..., None], 0)
 
 
 def widen(values: Tensor) -> Tensor:

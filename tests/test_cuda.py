@@ -9,7 +9,7 @@ import torch
 pytest.importorskip("triton")
 
 from ebm_ocr import free_energy, viterbi
-from ebm_ocr.kernels import cuda, operator, reference
+from ebm_ocr.kernels import cuda, reference
 
 # Triton 3.6 itself
 pytestmark = pytest.mark.filterwarnings("ignore:Conversion of an array:DeprecationWarning")
@@ -37,9 +37,9 @@ def test_kernels_against_the_reference(optional, beta, kind, dtype):
         energies[3, 2] = math.inf
     targets = torch.randint(0, GAP + 1, (5, 4), generator=generator)
     window_lengths, target_lengths = torch.tensor([9, 6, 0, 7, 2]), torch.tensor([4, 2, 0, 3, 4])
-    lattice = reference.build_lattice(targets, target_lengths, GAP, optional)
-    expected = operator.by_reference(energies, lattice, window_lengths, beta, True)
-    lattice = reference.Lattice(*(part.to(DEVICE) for part in lattice[:4]), lattice.doors)
+    lattice = reference.build_lattice(targets, target_lengths, GAP if optional else None)
+    expected = reference.align(energies, lattice, window_lengths, beta, True)
+    lattice = reference.Lattice(*(part.to(DEVICE) for part in lattice[:5]), lattice.doors)
     found = cuda.align(energies.to(DEVICE), lattice, window_lengths.to(DEVICE), beta, True)
     tolerance = 1e-5 if dtype == torch.float32 else 1e-9
     scale = 1e4 if kind == "wide" else 1.0
@@ -75,9 +75,7 @@ def test_a_gpu_gets_what_the_cpu_gets(separators, beta):
 def test_two_runs_are_equal_to_the_bit():
     energies = torch.randn(3, 8, 4, generator=torch.Generator().manual_seed(1)).to(DEVICE)
     targets, lengths = torch.tensor([[0, 3, 1]] * 3), torch.tensor([8, 7, 5])
-    lattice = reference.build_lattice(
-        targets.to(DEVICE), torch.tensor([3, 2, 3]).to(DEVICE), GAP, True
-    )
+    lattice = reference.build_lattice(targets.to(DEVICE), torch.tensor([3, 2, 3]).to(DEVICE), GAP)
     first, second = (cuda.align(energies, lattice, lengths.to(DEVICE), 1.0, True) for _ in range(2))
     assert first[0].equal(second[0])
     assert first[1].equal(second[1])

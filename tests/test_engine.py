@@ -18,13 +18,21 @@ from ebm_ocr import (
     forward_score,
     free_energy,
     intersect,
+    kernels,
     linear_graph,
     viterbi,
     viterbi_score,
 )
-from ebm_ocr.kernels import operator, reference
+from ebm_ocr.kernels import GRADIENT, STRICT, reference
 
 TOPOLOGIES = ["required", "optional"]
+
+
+def gap_of(separators):
+    """As the kernels take it."""
+    return GAP if separators == "optional" else None
+
+
 BETAS = [0.2, 1.0, 6.0, math.inf]
 GAP = 3
 
@@ -105,9 +113,7 @@ def test_ties_stay_then_advance(separators):
         windows, symbols = int(torch.randint(1, 9, (), generator=generator)), 4
         target = torch.randint(0, GAP + 1, (1, symbols), generator=generator)
         energies = torch.randint(0, 2, (1, windows, GAP + 1), generator=generator).double()
-        lattice = reference.build_lattice(
-            target, torch.tensor([symbols]), GAP, separators == "optional"
-        )
+        lattice = reference.build_lattice(target, torch.tensor([symbols]), gap_of(separators))
         states = reference.best_path(
             reference.path_matrix(energies, lattice.symbols), lattice, torch.tensor([windows])
         )
@@ -136,11 +142,9 @@ def test_kernel_against_reference_on_ragged_batches(separators, kind, data):
     window_lengths = torch.randint(0, windows + 1, (batch,), generator=generator)
     target_lengths = torch.randint(0, symbols + 1, (batch,), generator=generator)
     inputs = (energies, targets, window_lengths, target_lengths)
-    values, slopes, path = operator.run_align(
-        *inputs, GAP, separators == "optional", beta, False, False, True
-    )
-    lattice = reference.build_lattice(targets, target_lengths, GAP, separators == "optional")
-    expected = operator.by_reference(energies.double(), lattice, window_lengths, beta, True)
+    values, slopes, path = kernels.run_align(*inputs, gap_of(separators), beta, GRADIENT)
+    lattice = reference.build_lattice(targets, target_lengths, gap_of(separators))
+    expected = reference.align(energies.double(), lattice, window_lengths, beta, True)
     torch.testing.assert_close(values.double(), expected[0], rtol=1e-6, atol=1e-6)
     if kind != "forbidden" or math.isfinite(beta):
         torch.testing.assert_close(slopes.double(), expected[1], rtol=0, atol=1e-5)
@@ -172,13 +176,13 @@ def test_neither_padding_nor_neighbours_nor_a_second_run_change_a_bit(separators
         torch.tensor([60, 30, 41, 0, 59, 8]),
         torch.tensor([9, 8, 1, 0, 3, 9]),
     )
-    options = (GAP, separators == "optional", beta, False, False, True)
-    whole = operator.run_align(energies, targets, window_lengths, target_lengths, *options)
-    again = operator.run_align(energies, targets, window_lengths, target_lengths, *options)
+    options = (gap_of(separators), beta, GRADIENT)
+    whole = kernels.run_align(energies, targets, window_lengths, target_lengths, *options)
+    again = kernels.run_align(energies, targets, window_lengths, target_lengths, *options)
     outside = torch.arange(60) >= window_lengths[:, None]
     padded = energies.masked_fill(outside[..., None], math.nan)
     targets_padded = targets.masked_fill(torch.arange(9) >= target_lengths[:, None], -99)
-    other = operator.run_align(padded, targets_padded, window_lengths, target_lengths, *options)
+    other = kernels.run_align(padded, targets_padded, window_lengths, target_lengths, *options)
     for first, second, third in zip(whole, again, other):
         assert first.equal(second)
         assert first.equal(third)
@@ -186,7 +190,7 @@ def test_neither_padding_nor_neighbours_nor_a_second_run_change_a_bit(separators
     for b in range(6):
         rows, columns = max(int(window_lengths[b]), 1), max(int(target_lengths[b]), 1)
         inputs = energies[b : b + 1, :rows], targets[b : b + 1, :columns]
-        alone = operator.run_align(
+        alone = kernels.run_align(
             *inputs, window_lengths[b : b + 1], target_lengths[b : b + 1], *options
         )
         assert alone[0].equal(whole[0][b : b + 1])
@@ -200,11 +204,9 @@ def test_long_samples_neither_overflow_nor_underflow(separators, spread):
     energies = random_energies(generator, 1, 1500, GAP + 1, spread)
     target = torch.tensor([[0, GAP, 1, GAP, 1, GAP, 2, GAP] * 20])
     inputs = energies, target, torch.tensor([1500]), torch.tensor([160])
-    values, slopes, _ = operator.run_align(
-        *inputs, GAP, separators == "optional", 1.0, True, False, True
-    )
-    lattice = reference.build_lattice(target, inputs[3], GAP, separators == "optional")
-    expected = operator.by_reference(energies, lattice, inputs[2], 1.0, True)
+    values, slopes, _ = kernels.run_align(*inputs, gap_of(separators), 1.0, STRICT | GRADIENT)
+    lattice = reference.build_lattice(target, inputs[3], gap_of(separators))
+    expected = reference.align(energies, lattice, inputs[2], 1.0, True)
     torch.testing.assert_close(values, expected[0], rtol=1e-9, atol=0)
     torch.testing.assert_close(slopes, expected[1], rtol=0, atol=1e-7)
     torch.testing.assert_close(slopes.sum(2), torch.ones(1, 1500, dtype=torch.float64))
@@ -219,7 +221,7 @@ def test_a_path_that_looks_hopeless_until_the_last_window_is_not_lost(separators
     energies[0, 2:30, 0] = 200.0
     target = torch.tensor([[0, 1, 2]])
     found = free_energy(energies, target, beta=1.0, separators=separators, separator=GAP)
-    lattice = reference.build_lattice(target, torch.tensor([3]), GAP, separators == "optional")
+    lattice = reference.build_lattice(target, torch.tensor([3]), gap_of(separators))
     matrix = reference.path_matrix(energies, lattice.symbols)
     torch.testing.assert_close(
         found, reference.free_energy(matrix, lattice, torch.tensor([40]), 1.0)
@@ -265,7 +267,7 @@ def test_nothing_the_kernels_were_given_is_written_to():
 def test_kernels_stay_within_their_arrays():
     """As plain Python, where an index past the end is an error;
     compiled it would be a silent read of what is there."""
-    cases = "enumeration or neither or hopeless or empty"
+    cases = "enumeration or neither or hopeless or empty or noticed"
     command = [
         sys.executable,
         "-m",
@@ -283,3 +285,41 @@ def test_kernels_stay_within_their_arrays():
         encoding="utf-8",
     )
     assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("separators", TOPOLOGIES)
+def test_what_is_cut_off_on_the_way_there_and_on_the_way_back_is_noticed(separators):
+    steps = [(0, 9e3, 9e3), (0, 670, 9e3)] + [(225, 670, 0)] * 10
+    steps += [(0, 670, 460)] * 2 + [(9e3, 0, 0), (9e3, 9e3, 0)]
+    energies = torch.tensor([steps], dtype=torch.float64)
+    energies = torch.nn.functional.pad(energies, (0, 1), value=math.inf)
+    gap = 3 if separators == "optional" else None
+    value = free_energy(energies, torch.tensor([[0, 1, 2]]), beta=1.0, separators=separators)
+    lattice = reference.build_lattice(torch.tensor([[0, 1, 2]]), torch.tensor([3]), gap)
+    matrix = reference.path_matrix(energies, lattice.symbols)
+    expected = reference.free_energy(matrix, lattice, torch.tensor([16]), 1.0)
+    torch.testing.assert_close(value, expected, rtol=1e-12, atol=0)
+    assert value < 10 * 225  # what is left without the path that is cut off twice
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_energies_that_come_and_go_by_hundreds(seed):
+    """Levels at which a product of weights just falls below what a float holds, or just not."""
+    numbers = torch.Generator().manual_seed(seed)
+    levels = torch.tensor([0, 0, 0, 1, 100, 225, 340, 460, 600, 664, 670, 700, 9e3, math.inf])
+    levels = levels.double()[torch.randperm(14, generator=numbers)[:7]]
+    batch, windows = 200, 18
+    runs = torch.randint(7, (batch, windows, 5), generator=numbers)
+    for window in range(1, windows):  # a level lasts a while
+        stays = torch.rand(batch, 5, generator=numbers) < 0.7
+        runs[:, window] = runs[:, window - 1].where(stays, runs[:, window])
+    energies = levels[runs]
+    targets = torch.randint(5, (batch, 6), generator=numbers)
+    lengths = torch.full((batch,), windows), torch.randint(1, 7, (batch,), generator=numbers)
+    for gap in (None, 4):
+        values, slopes, _ = kernels.run_align(energies, targets, *lengths, gap, 1.0, GRADIENT)
+        lattice = reference.build_lattice(targets, lengths[1], gap)
+        expected = reference.align(energies, lattice, lengths[0], 1.0, True)
+        torch.testing.assert_close(values, expected[0], rtol=1e-11, atol=1e-11)
+        torch.testing.assert_close(slopes, expected[1], rtol=0, atol=1e-9)
+        assert not slopes[expected[1] == 0].any()

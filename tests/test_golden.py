@@ -23,7 +23,7 @@ from ebm_ocr import (
     posterior,
     viterbi,
 )
-from ebm_ocr.kernels import operator, reference
+from ebm_ocr.kernels import reference
 
 FILE = Path(__file__).with_name("golden.json")
 GOLDEN = json.loads(FILE.read_text(encoding="utf-8"), parse_constant=pytest.fail)
@@ -201,7 +201,7 @@ def test_kernels_for_cuda(case):
     device = "cuda" if torch.cuda.is_available() else "cpu"
     energies, target, windows, symbols = (part.to(device) for part in inputs(case))
     lattice = reference.build_lattice(
-        target, symbols, case["separator"], case["separators"] == "optional"
+        target, symbols, case["separator"] if case["separators"] == "optional" else None
     )
     for beta, value in zip(BETAS, case["free_energy"]):
         values, _, path = cuda.align(energies, lattice, windows, beta, True)
@@ -213,7 +213,7 @@ def test_kernels_for_cuda(case):
 def test_reference_for_any_device(case):
     energies, target, windows, symbols = inputs(case)
     lattice = reference.build_lattice(
-        target, symbols, case["separator"], case["separators"] == "optional"
+        target, symbols, case["separator"] if case["separators"] == "optional" else None
     )
     for beta, value in zip(BETAS, case["free_energy"]):
-        close(operator.by_reference(energies, lattice, windows, beta, True)[0], number(value))
+        close(reference.align(energies, lattice, windows, beta, True)[0], number(value))

@@ -12,6 +12,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.utils.data import DataLoader, Dataset
 
 from ebm_ocr import PathEnergyLoss, free_energy, viterbi
+from ebm_ocr.kernels import GRADIENT, STRICT
 
 TOPOLOGIES = ["required", "optional"]
 TARGETS = torch.tensor([[0, 3, 1], [2, 3, 2]])
@@ -31,17 +32,8 @@ def scores(values, beta=1.0, separators="required"):
 # torch's own, inside of the check
 @pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")
 def test_torch_accepts_the_operator(beta, separators):
-    inputs = (
-        energies().requires_grad_(),
-        TARGETS,
-        *LENGTHS,
-        3,
-        separators == "optional",
-        beta,
-        True,
-        False,
-        True,
-    )
+    gap = 3 if separators == "optional" else None
+    inputs = energies().requires_grad_(), TARGETS, *LENGTHS, gap, beta, STRICT | GRADIENT
     results = torch.library.opcheck(torch.ops.ebm_ocr.align.default, inputs, raise_exception=True)
     assert set(results.values()) == {"SUCCESS"}
 
@@ -132,7 +124,7 @@ def test_no_gradient_is_computed_when_none_is_wanted():
     with torch.no_grad():
         assert not scores(leaf).requires_grad
     assert not scores(leaf.detach()).requires_grad
-    inputs = (leaf.detach(), TARGETS, *LENGTHS, 3, False, 1.0, True, False, False)
+    inputs = (leaf.detach(), TARGETS, *LENGTHS, None, 1.0, STRICT)
     assert torch.ops.ebm_ocr.align(*inputs)[1].numel() == 0
 
 

@@ -115,7 +115,9 @@ def answer(case: dict[str, Any]) -> dict[str, Any]:
     wild = symbols == -1  # two classes more, by turns, so that neighbours differ
     wider = torch.nn.functional.pad(energies, (0, 2), value=case["wildcard"] or 0.0)
     symbols = symbols.where(~wild, classes + wild.cumsum(0) % 2)
-    lattice = reference.build_lattice(symbols[None], torch.tensor([len(symbols)]), gap, optional)
+    lattice = reference.build_lattice(
+        symbols[None], torch.tensor([len(symbols)]), gap if optional else None
+    )
     matrix = reference.path_matrix(wider, lattice.symbols)
     found = {"free_energy": [], "all_words": []}
     for beta in BETAS:
@@ -155,7 +157,7 @@ def by_trying(energies: Tensor, gap: int, optional: bool) -> list[tuple[float, l
     for word in words:
         target = torch.tensor([[c for letter in word for c in (letter, gap)] or [gap]])
         lengths = torch.tensor([2 * len(word)])
-        lattice = reference.build_lattice(target, lengths, gap, optional)
+        lattice = reference.build_lattice(target, lengths, gap if optional else None)
         if reference.feasible(lattice, torch.tensor([windows])):
             matrix = reference.path_matrix(energies, lattice.symbols)
             states = reference.best_path(matrix, lattice, torch.tensor([windows]))[0]

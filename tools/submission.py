@@ -85,6 +85,7 @@ def _imported(path: Path) -> set[str]:
             folder = "kernels/" if inside and node.level == 1 else ""
             names = [node.module] if node.module else [alias.name for alias in node.names]
             found |= {folder + str(name).replace(".", "/") for name in names}
+            found |= {f"{name}/__init__" for name in names}  # a package
     return found | ({"kernels/__init__"} if inside else set())
 
 

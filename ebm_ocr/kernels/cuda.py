@@ -138,7 +138,7 @@ def align(
     """What :func:`.operator.run` returns, from inputs that have been checked."""
     hard, fits = math.isinf(beta), reference.feasible(lattice, window_lengths)
     walks = fits & (window_lengths > 0)  # the others are without windows, or without a path
-    windows, states = window_lengths.where(walks, 1), lattice.lengths.where(walks, 0)
+    windows, states = window_lengths.where(walks, 1), lattice.states.where(walks, 0)
     energies = energies.contiguous()
     batch, longest, classes = energies.shape
     width, doors = lattice.symbols.shape[1], lattice.doors

@@ -20,36 +20,45 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ..validation import check_classes, narrow
+from ..validation import widen, without_padding
 
 
 class Lattice(NamedTuple):
-    """States that a path walks through from left to right."""
+    """States that a path walks through from left to right.
+
+    Here for a batch; the CPU's kernels fill one sample's, of arrays without B.
+    """
 
     symbols: Tensor
     """(B, S) int64 class of each state."""
     positions: Tensor
     """(B, S) int64 index of each state in the target; -1 of an optional separator that
     the target does not show."""
-    lengths: Tensor
-    """(B,) number of states."""
     skips: Tensor
     """(B, S) bool, whether the state may be entered from two before."""
+    earliest: Tensor
+    """(B, S) int64 first window in which a path can be there."""
+    states: Tensor
+    """(B,) how many states count."""
     doors: int
-    """How many states at either end a path may start and end in."""
+    """How many states at either end a path may start and end in, and the most that a window can
+    advance by: 1 where separators are required, 2 where they are optional."""
 
 
-def build_lattice(
-    targets: Tensor, target_lengths: Tensor, separator: int, optional: bool
-) -> Lattice:
-    """The states of (B, T) targets; padding may hold anything."""
+def build_lattice(targets: Tensor, target_lengths: Tensor, gap: int | None) -> Lattice:
+    """The states of (B, T) targets; padding may hold anything.
+
+    ``gap`` is the class of separators that are optional; None where they are required, and
+    symbols of the target like others.
+    """
     batch, width = targets.shape
     positions = torch.arange(width, device=targets.device).expand(batch, -1)
     inside = positions < target_lengths[:, None]
     targets = targets.where(inside, 0)
-    if not optional:
-        return Lattice(targets, positions, target_lengths, torch.zeros_like(inside), doors=1)
-    is_letter = inside & (targets != separator)
+    if gap is None:
+        never = torch.zeros_like(inside)
+        return Lattice(targets, positions, never, positions, target_lengths, doors=1)
+    is_letter = inside & (targets != gap)
     letters = is_letter.cumsum(1)
     # a separator is that after the letters before it
     states = torch.where(is_letter, 2 * letters - 1, 2 * letters)
@@ -57,66 +66,35 @@ def build_lattice(
     # and the first of several separators counts
     first = inside & (is_letter | (pad(states, (1, 0), value=-1)[:, :-1] != states))
     states = states.where(first, 2 * width + 1)
-    symbols = targets.new_full((batch, 2 * width + 2), separator).scatter(1, states, targets)[
-        :, :-1
-    ]
-    indices = targets.new_full((batch, 2 * width + 2), -1).scatter(1, states, positions)[:, :-1]
-    skips = (symbols != separator) & (symbols != pad(symbols, (2, 0), value=separator)[:, :-2])
-    return Lattice(symbols, indices, 2 * letters[:, -1] + 1, skips, doors=2)
+    spare = targets.new_full((batch, 2 * width + 2), gap)
+    symbols = spare.scatter(1, states, targets)[:, :-1]
+    indices = torch.full_like(spare, -1).scatter(1, states, positions)[:, :-1]
+    skips = (symbols != gap) & (symbols != pad(symbols, (2, 0), value=gap)[:, :-2])
+    # a letter takes a window, and one more its separator if that must be passed; a separator
+    # comes a window after its letter
+    takes = torch.where(skips, 1, 2)[:, 3::2]
+    letter = pad(takes.cumsum(1), (1, 0))
+    earliest = pad(torch.stack([letter, letter + 1], 2).flatten(1), (1, 0))
+    return Lattice(symbols, indices, skips, earliest, 2 * letters[:, -1] + 1, doors=2)
 
 
 def needed_windows(lattice: Lattice) -> Tensor:
     """(B,) the fewest windows that a path can have."""
-    if lattice.doors == 1:
-        return lattice.lengths
-    inside = (
-        torch.arange(lattice.symbols.shape[1], device=lattice.lengths.device)
-        < lattice.lengths[:, None]
-    )
-    letters = lattice.lengths // 2
-    # separators between equal letters, and one for the first
-    forced = letters - (lattice.skips & inside).sum(1)
-    return letters + forced.where(letters > 0, 0)
+    last = (lattice.states - lattice.doors).clamp(min=0)  # the first of the states it may end in
+    needed = lattice.earliest.gather(1, last[:, None])[:, 0] + 1
+    return needed.where(lattice.states >= lattice.doors, 0)
 
 
 def feasible(lattice: Lattice, window_lengths: Tensor) -> Tensor:
     """(B,) bool, whether any path fits. Without windows only an empty target does;
     a required one fits nothing else."""
-    fits = (window_lengths >= needed_windows(lattice)) & (lattice.lengths > 0)
-    return torch.where(window_lengths > 0, fits, lattice.lengths == lattice.doors - 1)
+    fits = (window_lengths >= needed_windows(lattice)) & (lattice.states > 0)
+    return torch.where(window_lengths > 0, fits, lattice.states == lattice.doors - 1)
 
 
 def path_matrix(energies: Tensor, symbols: Tensor) -> Tensor:
     """(B, L, C) energies and (B, S) classes to (B, L, S) energies of each window for each state."""
     return energies.gather(2, symbols[:, None, :].expand(-1, energies.shape[1], -1))
-
-
-def without_padding(energies: Tensor, window_lengths: Tensor) -> Tensor:
-    """(B, L, C) energies, 0 in the windows that don't count: what stood there may be NaN."""
-    windows = torch.arange(energies.shape[1], device=energies.device)
-    return energies.where((windows < window_lengths[:, None])[..., None], 0)
-
-
-def normalise(energies: Tensor) -> Tensor:
-    """Energies of each window moved to a common level, ``e + log Σ exp(-e)``:
-    then ``exp(-e)`` are probabilities.
-
-    A window in which every class is forbidden stays inf.
-
-    Args:
-        energies: (..., C).
-
-    Returns:
-        (..., C), at least float32: twice what half precision holds is inf there.
-
-    Raises:
-        TypeError: energies not floating point.
-        ValueError: no classes.
-    """
-    check_classes(energies)
-    energies = narrow(energies, energies)
-    possible = energies.detach().amin(-1, keepdim=True) != math.inf
-    return -torch.log_softmax(-energies.where(possible, 0), -1).where(possible, -math.inf)
 
 
 def softmin(candidates: Tensor, beta: float) -> Tensor:
@@ -135,11 +113,9 @@ def free_energy(matrix: Tensor, lattice: Lattice, window_lengths: Tensor, beta: 
     """(B,) free energy over all paths through a (B, L, S) matrix;
     differentiable for finite ``beta``."""
     states = torch.arange(matrix.shape[2], device=matrix.device)
-    final = (states < lattice.lengths[:, None]) & (
-        states >= lattice.lengths[:, None] - lattice.doors
-    )
+    final = (states < lattice.states[:, None]) & (states >= lattice.states[:, None] - lattice.doors)
     row = matrix[:, 0].where(
-        (states < lattice.doors) & (states < lattice.lengths[:, None]), math.inf
+        (states < lattice.doors) & (states < lattice.states[:, None]), math.inf
     )
     for window in range(1, matrix.shape[1]):
         entered = softmin(_predecessors(row, lattice.skips, math.inf), beta) + matrix[:, window]
@@ -163,14 +139,14 @@ def posterior(matrix: Tensor, lattice: Lattice, window_lengths: Tensor, beta: fl
         chosen = states == path[..., None]
         finite = matrix.where(chosen, 0).sum((1, 2)) < math.inf
         return (chosen & finite[:, None, None]).to(matrix.dtype)
-    used = states < lattice.lengths[:, None]
+    used = states < lattice.states[:, None]
     lowest = matrix.detach().where(used[:, None], math.inf).amin(2, keepdim=True)
     matrix = matrix - lowest.where(lowest.isfinite(), 0)  # the level of a window changes no part
     so_far = [matrix[:, 0].where(used & (states < lattice.doors), math.inf)]
     for window in range(1, matrix.shape[1]):
         entered = softmin(_predecessors(so_far[-1], lattice.skips, math.inf), beta)
         so_far.append(entered + matrix[:, window])
-    final = used & (states >= lattice.lengths[:, None] - lattice.doors)
+    final = used & (states >= lattice.states[:, None] - lattice.doors)
     to_come = [torch.zeros_like(matrix[:, 0]).where(final, math.inf)]
     for window in range(matrix.shape[1] - 1, 0, -1):
         left = softmin(_successors(to_come[-1] + matrix[:, window], lattice.skips), beta)
@@ -215,7 +191,7 @@ def best_path(matrix: Tensor, lattice: Lattice, window_lengths: Tensor) -> Tenso
         moves[:, window] = _first_lowest(costs, legal)
         row = (costs.amin(0) + matrix[:, window]).where(alive, row)
         reached = legal.any(0).where(alive, reached)
-    ends = (lattice.lengths[:, None] - 1 - torch.arange(lattice.doors, device=matrix.device)).clamp(
+    ends = (lattice.states[:, None] - 1 - torch.arange(lattice.doors, device=matrix.device)).clamp(
         min=0
     )
     index = ends.gather(
@@ -228,6 +204,43 @@ def best_path(matrix: Tensor, lattice: Lattice, window_lengths: Tensor) -> Tenso
         path[:, window] = index.where(alive, -1)
         index = index - moves[:, window].gather(1, index[:, None])[:, 0].where(alive, 0)
     return path
+
+
+def align(
+    energies: Tensor, lattice: Lattice, window_lengths: Tensor, beta: float, gradient: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Free energies (B,), as wide as sums are; their gradient (B, L, C), empty if not wanted; and
+    at ``beta = inf`` the target index (B, L) of each window on the best path, else empty.
+
+    What every backend answers, here on any device.
+    """
+    path = torch.empty(0, 0, dtype=torch.int64, device=energies.device)
+    wide = widen(energies)
+    matrix = path_matrix(wide, lattice.symbols)
+    if math.isinf(beta):
+        states = best_path(matrix, lattice, window_lengths)
+        collected = matrix.gather(2, states.clamp(min=0)[..., None])[..., 0]
+        fits = feasible(lattice, window_lengths)
+        values = collected.where(states >= 0, 0).sum(1).where(fits, math.inf)
+        path = lattice.positions.gather(1, states.clamp(min=0)).where(states >= 0, -1)
+    else:
+        values = free_energy(matrix, lattice, window_lengths, beta)
+    slopes = energies.new_empty(0, 0, 0)
+    if gradient:
+        slopes = class_posterior(wide, lattice, window_lengths, beta)
+    return values, slopes.to(energies.dtype).contiguous(), path
+
+
+def symbol_posterior(
+    energies: Tensor, lattice: Lattice, window_lengths: Tensor, beta: float, width: int
+) -> Tensor:
+    """(B, L, T) :func:`posterior` of the states that the target shows, as wide as sums are."""
+    wide = widen(without_padding(energies, window_lengths))
+    shares = posterior(path_matrix(wide, lattice.symbols), lattice, window_lengths, beta)
+    # of states that the target does not show the share is dropped
+    places = lattice.positions.where(lattice.positions >= 0, width)[:, None].expand_as(shares)
+    found = torch.zeros_like(shares[..., :1]).expand(-1, -1, width + 1)
+    return found.scatter_add(2, places, shares)[..., :-1]
 
 
 def all_words(
