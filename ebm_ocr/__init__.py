@@ -61,8 +61,9 @@ if TYPE_CHECKING:
         simple_loss as simple_loss, square_exponential_loss as square_exponential_loss,
         square_square_loss as square_square_loss,
     )
+    from .history import History as History
     from .training import (
-        History as History, TrainConfig as TrainConfig, prepare as prepare, train as train,
+        TrainConfig as TrainConfig, prepare as prepare, train as train,
         train_ebm_model as train_ebm_model, train_from_scratch as train_from_scratch,
         train_gtn_model as train_gtn_model, train_model as train_model,
     )
@@ -107,8 +108,9 @@ _HOMES = {
         "lvq2_loss mce_loss mee_loss nll_loss perceptron_loss simple_loss "
         "square_exponential_loss square_square_loss "
     ),
+    "history": "History",
     "training": (
-        "History TrainConfig prepare train train_ebm_model train_from_scratch train_gtn_model "
+        "TrainConfig prepare train train_ebm_model train_from_scratch train_gtn_model "
         "train_model "
     ),
     "evaluation": "accuracy_by_length get_accuracy get_word_accuracy read_words reliability",

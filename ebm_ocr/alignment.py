@@ -45,7 +45,13 @@ WILDCARD = -1
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """A batch of best paths; unpacks as ``free_energy, path``."""
+    """A batch of best paths; unpacks as ``free_energy, path``.
+
+    >>> energies = torch.tensor([[[0.0, 9.0], [0.0, 9.0], [9.0, 0.0]]])
+    >>> value, path = viterbi(energies, torch.tensor([[0, 1]]))
+    >>> value, path
+    (tensor([0.]), tensor([[0, 0, 1]]))
+    """
 
     free_energy: Tensor
     """(B,) sum of the energies on each path; its gradient is 1 on the path and 0 elsewhere."""
@@ -79,7 +85,13 @@ class Alignment:
 
 
 class Span(NamedTuple):
-    """Neighbouring windows that show one symbol of the target."""
+    """Neighbouring windows that show one symbol of the target.
+
+    >>> energies = torch.tensor([[[0.0, 9.0], [0.0, 9.0], [9.0, 0.0]]])
+    >>> first, _ = spans(viterbi(energies, torch.tensor([[0, 1]])))[0]
+    >>> first.symbol, first.start, first.end, round(first.confidence, 3)
+    (0, 0, 2, 1.0)
+    """
 
     symbol: int
     """Its class; :data:`WILDCARD` for a wildcard."""
@@ -112,6 +124,10 @@ def viterbi(
     :func:`free_energy`. Where all paths cost inf, the path is a legal one. Under
     ``torch.func.vmap`` return what you need of the result, such as ``.path``: vmap hands on
     tensors only.
+
+    >>> energies = torch.tensor([[[0.0, 9.0], [0.0, 9.0], [9.0, 0.0]]])
+    >>> viterbi(energies, torch.tensor([[0, 1]])).path
+    tensor([[0, 0, 1]])
     """
     lengths = window_lengths, target_lengths
     inputs = _prepare(energies, targets, *lengths, separators, separator, wildcard)
@@ -140,6 +156,10 @@ def free_energy(
     over its windows. At ``beta = inf`` it is the energy of the best path (Viterbi), at 1 the
     forward score of GTN and CTC. Its gradient with respect to the energies is the posterior of the
     paths: how probable it is that a window shows a class.
+
+    >>> energies, targets = torch.zeros(1, 4, 3), torch.tensor([[0, 2]])  # three paths
+    >>> free_energy(energies, targets), free_energy(energies, targets, beta=1.0)  # -log 3
+    (tensor([0.]), tensor([-1.0986]))
 
     Args:
         energies: (B, L, C) floats, lower is better; +inf forbids a class.
@@ -215,6 +235,11 @@ def posterior(
     those in the target have a place in it. Rows past a sample's end, and samples without a finite
     path, are 0. For reading and plotting: plain torch, not the fast kernels, but differentiable.
 
+    >>> posterior(torch.zeros(1, 3, 3), torch.tensor([[0, 2]]))  # two paths
+    tensor([[[1.0000, 0.0000],
+             [0.5000, 0.5000],
+             [0.0000, 1.0000]]])
+
     Args and errors: see :func:`free_energy`.
 
     Returns:
@@ -232,6 +257,11 @@ def spans(alignment: Alignment) -> list[list[Span]]:
 
     Optional separators that are not in the target have no span; where no path fits there is none. A
     window in which every class is forbidden has confidence 0.
+
+    >>> energies = torch.tensor([[[0.0, 9.0], [0.0, 9.0], [9.0, 0.0]]])
+    >>> found = spans(viterbi(energies, torch.tensor([[0, 1]])))[0]
+    >>> [(span.symbol, span.start, span.end) for span in found]
+    [(0, 0, 2), (1, 2, 3)]
 
     Raises:
         ValueError: the energies or targets were changed in place after they were aligned.

@@ -303,7 +303,12 @@ def indices_to_str(indices: Sequence[int] | Tensor) -> str:
 
 
 def spell(words: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """:func:`transform_word` for a batch, see :meth:`Alphabet.spell`."""
+    """:func:`transform_word` for a batch, see :meth:`Alphabet.spell`.
+
+    >>> targets, target_lengths = spell(["cat", "at"])
+    >>> LATIN.decode(targets[1, : target_lengths[1]])
+    'at'
+    """
     return LATIN.spell(words)
 
 

@@ -22,7 +22,12 @@ Sample = tuple[Tensor, Word]
 
 
 class Batch(NamedTuple):
-    """Words of different lengths side by side, and the lengths that tell data from padding."""
+    """Words of different lengths side by side, and the lengths that tell data from padding.
+
+    >>> batch = collate_fn([SimpleWordsDataset(3, 2, seed=0)[i] for i in range(2)])
+    >>> batch.images.shape, batch.texts
+    (torch.Size([2, 1, 32, 54]), ['wqn', 'nxz'])
+    """
 
     images: Tensor
     """(B, 1, 32, W), padded with background on the right."""
@@ -41,6 +46,10 @@ class SimpleWordsDataset(Dataset[Sample]):
 
     Item ``i`` depends on the seed and on ``i`` alone, so every pass, shuffle and DataLoader worker
     sees the same data.
+
+    >>> image, text = SimpleWordsDataset(5, 100, min_length=2, seed=0)[7]
+    >>> image.shape, text
+    (torch.Size([32, 90]), 'bfuou')
 
     Args:
         max_length: number of letters, exactly, unless ``min_length`` says that words may be
@@ -280,6 +289,10 @@ def simple_collate_fn(
 ) -> tuple[Tensor, Tensor]:
     """Batch images of one letter each: (B, 1, 32, W) images and their (B,) classes.
 
+    >>> images, classes = simple_collate_fn(list(SimpleWordsDataset(1, 3, seed=0)))
+    >>> images.shape, classes
+    (torch.Size([3, 1, 32, 18]), tensor([22, 13, 25]))
+
     Raises:
         TypeError: images that are no float tensors.
         ValueError: no sample, images that don't fit together, or a text that is not one letter.
@@ -294,6 +307,11 @@ def simple_collate_fn(
 
 def collate_fn(samples: Iterable[Sample], alphabet: Alphabet = LATIN) -> Batch:
     """Batch words of different lengths, see :class:`Batch`.
+
+    >>> words = SimpleWordsDataset(6, 4, min_length=1, seed=0)
+    >>> batch = collate_fn(list(words))
+    >>> batch.window_lengths, batch.target_lengths
+    (tensor([46, 28, 46, 28]), tensor([12,  8, 12,  8]))
 
     Raises:
         TypeError: images that are no float tensors.

@@ -37,7 +37,11 @@ from .validation import (
 
 
 class Reading(NamedTuple):
-    """A word, and how badly it fits."""
+    """A word, and how badly it fits.
+
+    >>> Reading("ab", 1.5, (0, 1)).text
+    'ab'
+    """
 
     text: str
     energy: float
@@ -87,6 +91,10 @@ def best_word(
 ) -> list[Reading]:
     """The word of least energy of each sample, over all words of any length and all their paths.
 
+    >>> energies = torch.tensor([[[0.0, 9.0, 9.0], [1.0, 0.0, 9.0], [9.0, 9.0, 0.0]]])
+    >>> best_word(energies, alphabet=Alphabet("ab"))
+    [Reading(text='a', energy=1.0, classes=(0,))]
+
     Args and errors: see :func:`n_best`.
 
     Raises:
@@ -104,7 +112,12 @@ def exact_decode(
     alphabet: Alphabet | None = None,
     charset: str | Iterable[str] | None = None,
 ) -> list[str]:
-    """The texts of :func:`best_word`: a reader to put in the place of :func:`greedy_decode`."""
+    """The texts of :func:`best_word`: a reader to put in the place of :func:`greedy_decode`.
+
+    >>> energies = torch.tensor([[[0.0, 9.0, 9.0], [1.0, 0.0, 9.0], [9.0, 9.0, 0.0]]])
+    >>> exact_decode(energies, alphabet=Alphabet("ab"), charset="b")
+    ['b']
+    """
     found = best_word(energies, window_lengths, separators, alphabet=alphabet, charset=charset)
     return [reading.text for reading in found]
 
@@ -124,6 +137,11 @@ def n_best(
     Exact, by A* in the tree of prefixes (Hart, Nilsson & Raphael 1968) with the true cost of the
     cheapest way to go on, so only prefixes of the words found are ever opened: about ``n * L``
     steps of O(C L). Of words with the same energy any may come first.
+
+    >>> energies = torch.tensor([[[0.0, 2.0, 9.0], [9.0, 9.0, 0.0]]])
+    >>> found = n_best(energies, 3, alphabet=Alphabet("ab"))[0]
+    >>> [(reading.text, reading.energy) for reading in found]
+    [('a', 0.0), ('b', 2.0)]
 
     Args:
         energies: (B, L, C), lower is better.
@@ -162,6 +180,10 @@ def most_offending(
     """The word of least energy other than the right one, of each sample:
     what training should raise first.
 
+    >>> energies = torch.tensor([[[0.0, 2.0, 9.0], [9.0, 9.0, 0.0]]])
+    >>> most_offending(energies, ["a"], alphabet=Alphabet("ab"))[0].text
+    'b'
+
     Args:
         words: B right words.
 
@@ -191,6 +213,10 @@ def lexicon_energies(
 ) -> Tensor:
     """Free energy of each word of a list in each sample;
     work is shared among words that begin alike.
+
+    >>> energies = torch.tensor([[[0.0, 2.0, 9.0], [9.0, 9.0, 0.0]]])
+    >>> lexicon_energies(energies, ["a", "b", "ab"], alphabet=Alphabet("ab"))
+    tensor([[0., 2., inf]])
 
     Args:
         words: N words, in any order; where separators are optional the empty one may be among them.
@@ -231,6 +257,9 @@ def word_probability(
     """Gibbs probability of a word among all words:
     ``exp(-beta (F(x, y) - F(x)))``, F(x) over all words of the charset.
 
+    >>> word_probability(torch.zeros(1, 2, 3), ["a"], alphabet=Alphabet("ab"))  # a_ or b_
+    tensor([0.5000])
+
     Args:
         words: B words, one a sample.
         beta: inverse temperature, finite.
@@ -270,6 +299,10 @@ def word_energy(
     charset.
 
     Where separators are optional the empty word may be given too: it is separators from end to end.
+
+    >>> energies = torch.tensor([[[0.0, 2.0, 9.0], [9.0, 9.0, 0.0]]])
+    >>> word_energy(energies, ["b"], alphabet=Alphabet("ab"))
+    tensor([2.])
 
     Args and errors: see :func:`ebm_ocr.free_energy` and :func:`n_best`.
 

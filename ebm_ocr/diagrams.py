@@ -45,6 +45,9 @@ def plot_dp(
     else to both, as wide as their shares of the soft minimum. Walking back, cells are coloured by
     the probability that a path runs through them, and so are the arrows.
 
+    >>> len(plot_dp(torch.tensor([[1.0, 9.0], [2.0, 3.0], [9.0, 1.0]]), symbols="a_").texts) > 6
+    True
+
     Args:
         pm: (L, T) energies; about six windows and four symbols can be read.
         beta: inverse temperature, inf for the best path.
@@ -180,6 +183,10 @@ def plot_graph(
     ax: Axes | None = None,
 ) -> Axes:
     """Draw a weighted acceptor from left to right, arcs named by label/energy.
+
+    >>> from ebm_ocr import alignment_graph
+    >>> len(plot_graph(alignment_graph([0, 1])).patches) > 0
+    True
 
     Args:
         graph: a small one. Starts are bold, accepts have a thick rim, self loops stand above their

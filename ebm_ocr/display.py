@@ -38,6 +38,9 @@ def show_source(*functions: Callable | type) -> None:
 
     What the docstrings say stands in the text around the cell; comments and decorators stay.
 
+    >>> show_source(textwrap.dedent)  # doctest: +ELLIPSIS
+    {'text/html': ...}
+
     Raises:
         TypeError: what has no source, such as a built-in function or a value.
         ValueError: nothing to show.
@@ -131,6 +134,9 @@ def show(
 ) -> None:
     """Display a figure as a small PNG that carries a text for those who cannot see it; close it.
 
+    >>> show(plt.figure().subplots(), "Empty axes")  # doctest: +ELLIPSIS
+    {'image/png': ...}
+
     Args:
         drawn: a figure, its axes, or several axes of one figure.
         alt: what there is to be seen, in a sentence. It goes into the output's metadata, where
@@ -195,6 +201,9 @@ def show_table(rows: Sequence[Sequence[object]], header: Sequence[object]) -> No
     """Display a table: rendered in a notebook, in aligned columns in a terminal.
 
     Cells are Markdown. Floats are shown with four digits; a column of numbers is aligned right.
+
+    >>> show_table([["hinge", 0.5], ["log", 12.25]], ("loss", "value"))  # doctest: +ELLIPSIS
+    {'text/markdown': '| loss | value |...'}
 
     Raises:
         TypeError: rows that are not rows of cells.

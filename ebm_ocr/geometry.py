@@ -18,6 +18,9 @@ Width = TypeVar("Width", int, Tensor)
 def count_windows(width: Width) -> Width:
     """Number of windows of ``WINDOW`` px, ``STRIDE`` px apart, that fit in ``width`` px, or 0.
 
+    >>> count_windows(18), count_windows(22)
+    (1, 3)
+
     Args:
         width: a whole number, or a tensor of them.
 

@@ -30,7 +30,12 @@ from .validation import (
 
 
 class Graph(NamedTuple):
-    """A weighted acceptor with ``nodes`` nodes, numbered from 0, and A arcs."""
+    """A weighted acceptor with ``nodes`` nodes, numbered from 0, and A arcs.
+
+    >>> once_a_then_b = Graph(3, [0], [2], [0, 1], [1, 2], [0, 1], torch.tensor([0.5, 2.0]))
+    >>> forward_score(once_a_then_b)
+    tensor(2.5000)
+    """
 
     nodes: int
     starts: list[int]
@@ -71,6 +76,10 @@ def check_graph(graph: Graph) -> None:
 def linear_graph(energies: Tensor) -> Graph:
     """The emission graph: L + 1 nodes in a row, and between neighbours an arc for each class.
 
+    >>> graph = linear_graph(torch.tensor([[1.0, 2.0], [4.0, 3.0]]))
+    >>> graph.nodes, graph.labels, graph.weights
+    (3, [0, 1, 0, 1], tensor([1., 2., 4., 3.]))
+
     Args:
         energies: (L, C); gradients flow back to them.
 
@@ -95,6 +104,10 @@ def alignment_graph(
     separator: int | None = None,
 ) -> Graph:
     """All spellings of a target, at no cost: each symbol one or more times, in their order.
+
+    >>> spellings = alignment_graph([0, 1])  # a, any number of times, then b
+    >>> list(zip(spellings.sources, spellings.targets, spellings.labels))
+    [(1, 1, 0), (0, 1, 0), (2, 2, 1), (1, 2, 1)]
 
     Args:
         symbols: (T,) classes, such as those of ``c_a_t_``. None at all, with optional separators,
@@ -146,6 +159,11 @@ def intersect(first: Graph, second: Graph) -> Graph:
     in float32 at least.
 
     Only nodes on a way from a start to an accept are kept; where there is none, no node is.
+
+    >>> energies = torch.tensor([[0.0, 9.0], [2.0, 1.0], [9.0, 0.0]])
+    >>> both = intersect(linear_graph(energies), alignment_graph([0, 1]))
+    >>> viterbi_path(both), viterbi_score(both)
+    ([0, 1, 1], tensor(1.))
     """
     check_graph(first)
     check_graph(second)
@@ -189,6 +207,10 @@ def forward_score(graph: Graph, beta: float = 1.0) -> Tensor:
     Its gradient with respect to ``graph.weights`` is the probability that a path uses an arc. Sums
     are float64. gtn's forward score is its negative, at ``beta = 1``.
 
+    >>> two_ways = Graph(2, [0], [1], [0, 0], [1, 1], [0, 1], torch.tensor([1.0, 1.0]))
+    >>> forward_score(two_ways)  # 1 - log 2
+    tensor(0.3069)
+
     Raises:
         ValueError: the graph has a cycle, so its paths cannot be counted off; arcs that don't fit
             its nodes; energies of NaN or -inf; ``beta`` outside (0, inf].
@@ -211,6 +233,10 @@ def forward_score(graph: Graph, beta: float = 1.0) -> Tensor:
 def viterbi_score(graph: Graph) -> Tensor:
     """Energy of the best accepted path, differentiable; inf if there is none.
 
+    >>> two_ways = Graph(2, [0], [1], [0, 0], [1, 1], [0, 1], torch.tensor([1.0, 3.0]))
+    >>> viterbi_score(two_ways)
+    tensor(1.)
+
     Raises:
         ValueError: see :func:`forward_score`.
     """
@@ -223,6 +249,10 @@ def viterbi_score(graph: Graph) -> Tensor:
 
 def viterbi_path(graph: Graph) -> list[int]:
     """Labels along the best accepted path; of equally good ways the arc listed first wins.
+
+    >>> two_ways = Graph(2, [0], [1], [0, 0], [1, 1], [7, 8], torch.tensor([3.0, 1.0]))
+    >>> viterbi_path(two_ways)
+    [8]
 
     Raises:
         ValueError: the graph accepts nothing, or see :func:`forward_score`.

@@ -79,6 +79,9 @@ from .validation import (
 def cross_entropy(energies: Tensor, target: Tensor, **options: Any) -> Tensor:
     """Cross-entropy of the soft-arg-min of energies: ``-log softmax(-energies)[target]``.
 
+    >>> cross_entropy(torch.zeros(1, 4), torch.tensor([3]))  # log 4
+    tensor(1.3863)
+
     Args:
         energies: (..., C), lower is better; the classes come last.
         target: (...) classes, the same leading shape.
@@ -130,6 +133,9 @@ def forward_loss(
     The windows' energies are made log-probabilities, then it is ``free_energy`` at ``beta = 1``.
     With optional separators this is CTC (Graves et al. 2006, equation 7).
 
+    >>> forward_loss(torch.zeros(1, 2, 3), torch.tensor([[0]]))  # aa, a_, _a of nine: log 3
+    tensor([1.0986])
+
     Args and errors: see :func:`ebm_ocr.free_energy`.
 
     Returns:
@@ -149,6 +155,10 @@ class PathEnergyLoss(nn.Module):
 
     Call it with energies (B, L, C), targets (B, T), window lengths and target lengths,
     as :func:`ebm_ocr.free_energy`.
+
+    >>> loss = PathEnergyLoss(beta=1.0, reduction="sum")
+    >>> loss(torch.zeros(1, 3, 3), torch.tensor([[0, 2]]))  # two paths: -log 2
+    tensor(-0.6931)
 
     Args:
         beta: inverse temperature in (0, inf]; inf counts the best path alone.
@@ -224,6 +234,10 @@ class Answers:
 
     All have a gradient with respect to the energies of the windows. Errors: see
     :func:`ebm_ocr.free_energy` and :func:`ebm_ocr.most_offending`.
+
+    >>> answers = Answers(torch.tensor([[[0.0, 2.0, 9.0], [9.0, 9.0, 0.0]]]), ["a"])
+    >>> answers.good, answers.bad, answers.offending[0].text
+    (tensor([0.]), tensor([2.]), 'b')
     """
 
     energies: Tensor = field(repr=False)
@@ -283,6 +297,9 @@ def energy_loss(good: Tensor) -> Tensor:
 
     Gradient: 1 on ``good``. No margin, and nothing raises the other answers: a model free to do so
     collapses to an energy that is the same everywhere. Source: LeCun et al. 2006, table 1.
+
+    >>> energy_loss(torch.tensor([2.0]))
+    tensor([2.])
     """
     return good
 
@@ -292,6 +309,9 @@ def perceptron_loss(good: Tensor, lowest: Tensor) -> Tensor:
 
     Gradient: 1 on ``good``, -1 on ``lowest``, which includes the right answer: both cancel where it
     is the best. No margin: a tie costs nothing. Source: LeCun et al. 2006, table 1.
+
+    >>> perceptron_loss(torch.tensor([2.0, 3.0]), lowest=torch.tensor([2.0, 1.0]))
+    tensor([0., 2.])
     """
     return good - lowest
 
@@ -303,6 +323,9 @@ def lvq2_loss(good: Tensor, bad: Tensor, limit: float = 1.0) -> Tensor:
     included: errors too large to mend are let be. No margin: a tie costs nothing. LVQ2 is learning
     vector quantisation, where M depends on the energies; a fixed one, above 0, keeps what matters
     here. Source: LeCun et al. 2006, table 1.
+
+    >>> lvq2_loss(torch.tensor([1.0, 1.5, 9.0]), torch.tensor([2.0, 1.0, 1.0]))
+    tensor([0.0000, 0.5000, 1.0000])
     """
     gap = functional.relu(good - bad)
     return torch.where(gap >= limit, limit, gap)  # NaN stays NaN
@@ -314,6 +337,9 @@ def hinge_loss(good: Tensor, bad: Tensor, margin: float | Tensor = 1.0) -> Tenso
     Gradient: 1 on ``good`` and -1 on ``bad`` while ``Ē - E < m``, else 0, the kink included. The
     margin is in units of energy; a tensor gives each pair its own. Only the gap counts, not the
     level. Source: LeCun et al. 2006, table 1.
+
+    >>> hinge_loss(torch.tensor([1.0, 1.0]), torch.tensor([1.5, 4.0]), margin=2.0)
+    tensor([1.5000, 0.0000])
     """
     return functional.relu(margin + good - bad)
 
@@ -324,6 +350,9 @@ def log_loss(good: Tensor, bad: Tensor) -> Tensor:
     Gradient: ``σ(E - Ē)`` on ``good`` and its opposite on ``bad``: 1/2 on a tie, never 0. The
     margin is infinite: every gap can be bettered. Source: LeCun et al. 2006, table 1; homework
     1.3 (b).
+
+    >>> log_loss(torch.tensor([1.0]), torch.tensor([1.0]))  # a tie: log 2
+    tensor([0.6931])
     """
     # border to probabilities: of choosing good, of the two
     return -functional.logsigmoid(bad - good)
@@ -335,6 +364,9 @@ def mce_loss(good: Tensor, bad: Tensor) -> Tensor:
     Gradient: ``σ(1 - σ)`` on ``good`` and its opposite on ``bad``: 1/4 on a tie, next to nothing
     where the answer is far from the border, right or wrong. No explicit margin: every gap can be
     bettered. Source: LeCun et al. 2006, table 1.
+
+    >>> mce_loss(torch.tensor([1.0]), torch.tensor([1.0]))  # a tie
+    tensor([0.5000])
     """
     return torch.sigmoid(good - bad)  # border to probabilities: of choosing bad, of the two
 
@@ -344,6 +376,9 @@ def simple_loss(good: Tensor, bad: Tensor, margin: float | Tensor = 1.0) -> Tens
 
     Gradient: 1 on ``good`` while ``E > 0``, -1 on ``bad`` while ``Ē < m``, each alone, else 0,
     kinks included. Levels count, not the gap. Source: homework 1.3 (a).
+
+    >>> simple_loss(torch.tensor([0.5]), torch.tensor([0.25]))
+    tensor([1.2500])
     """
     return functional.relu(good) + functional.relu(margin - bad)
 
@@ -354,6 +389,9 @@ def square_square_loss(good: Tensor, bad: Tensor, margin: float | Tensor = 1.0) 
     Gradient: ``2[E]⁺`` on ``good``, ``-2[m - Ē]⁺`` on ``bad``; it fades to 0 at ``E = 0`` and
     ``Ē = m``, so there is no kink. Levels count, not the gap. Source: homework 1.3 (c); LeCun et
     al. 2006, table 1, has ``E²`` in place of ``([E]⁺)²``, the same for energies never negative.
+
+    >>> square_square_loss(torch.tensor([0.5]), torch.tensor([0.5]))
+    tensor([0.5000])
     """
     return functional.relu(good).square() + functional.relu(margin - bad).square()
 
@@ -364,6 +402,9 @@ def square_exponential_loss(good: Tensor, bad: Tensor, weight: float = 1.0) -> T
     Gradient: ``2E`` on ``good``, ``-γ exp(-Ē)`` on ``bad``: ever smaller, never 0, and huge where Ē
     is far below 0. The margin is infinite. The right energy is held at 0, the wrong one is not
     held. Source: LeCun et al. 2006, table 1.
+
+    >>> square_exponential_loss(torch.tensor([2.0]), torch.tensor([0.0]))
+    tensor([5.])
     """
     return good.square() + weight * torch.exp(-bad)
 
@@ -375,6 +416,10 @@ def mee_loss(good: Tensor, log_partition: Tensor, beta: float = 1.0) -> Tensor:
     energy and ``-β p q`` on each other one, p and q their Gibbs probabilities: next to nothing
     where p is near 0 or 1. No explicit margin: every gap can be bettered. Source: LeCun et al.
     2006, table 1.
+
+    >>> energies = torch.tensor([0.0, 0.0, 0.0, 0.0])  # of four answers
+    >>> mee_loss(energies[0], torch.logsumexp(-energies, 0))
+    tensor(0.7500)
     """
     return -torch.expm1(-beta * good - log_partition)
 
@@ -390,5 +435,9 @@ def nll_loss(good: Tensor, log_partition: Tensor, beta: float = 1.0) -> Tensor:
     see :func:`forward_loss`, makes each window's energies probabilities instead. Both are the same
     where separators are optional, since every sequence of classes then spells some word, and differ
     where they are required. Source: LeCun et al. 2006, table 1; homework 1.2.
+
+    >>> energies = torch.tensor([0.0, 0.0, 0.0, 0.0])  # of four answers: log 4
+    >>> nll_loss(energies[0], torch.logsumexp(-energies, 0))
+    tensor(1.3863)
     """
     return good + log_partition / beta

@@ -56,6 +56,9 @@ class SimpleNet(nn.Module):
     Weights start as He et al. 2015 have it (equation 10), biases at 0, but that of the separator at
     -1: in words it is by far the most common class.
 
+    >>> SimpleNet()(torch.zeros(2, 1, 32, 60)).shape
+    torch.Size([2, 22, 27])
+
     Args:
         channels: kinds of strokes that the first layer tells apart; the second has twice as many.
         alphabet: what its C classes are; kept as ``alphabet``.

@@ -34,7 +34,12 @@ IMPOSSIBLE = 2**30
 
 
 class BestPath(NamedTuple):
-    """The best path through one path matrix."""
+    """The best path through one path matrix.
+
+    >>> energy, points, dp = find_path(torch.tensor([[1.0, 9.0], [9.0, 2.0]]))
+    >>> energy, points
+    (tensor(3.), [(0, 0), (1, 1)])
+    """
 
     free_energy: Tensor
     """() sum of the energies on the path; its gradient is 1 on the path and 0 elsewhere, or 0
@@ -46,7 +51,12 @@ class BestPath(NamedTuple):
 
 
 class FreeEnergy(NamedTuple):
-    """All paths through one path matrix."""
+    """All paths through one path matrix.
+
+    >>> find_free_energy(torch.zeros(2, 2)).dp
+    tensor([[0., inf],
+            [0., 0.]])
+    """
 
     free_energy: Tensor
     """() ``-1/beta log sum exp(-beta energy)`` over the paths; its gradient is their posterior: the
@@ -57,6 +67,11 @@ class FreeEnergy(NamedTuple):
 
 def build_path_matrix(energies: Tensor, targets: Tensor) -> Tensor:
     """Energy of each window for each symbol of the target.
+
+    >>> energies = torch.tensor([[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]])
+    >>> build_path_matrix(energies, torch.tensor([[2, 0]]))
+    tensor([[[3., 1.],
+             [6., 4.]]])
 
     Args:
         energies: (B, L, C), lower is better.
@@ -82,6 +97,9 @@ def normalise(energies: Tensor) -> Tensor:
 
     A window in which every class is forbidden stays inf.
 
+    >>> torch.exp(-normalise(torch.tensor([7.0, 7.0])))
+    tensor([0.5000, 0.5000])
+
     Args:
         energies: (..., C).
 
@@ -104,6 +122,9 @@ def build_ce_matrix(energies: Tensor, targets: Tensor) -> Tensor:
 
     ``[b, i, j] = -log softmax(-energies[b, i])[targets[b, j]]``: the energies, made comparable
     between windows; inf in a window in which every class is.
+
+    >>> build_ce_matrix(torch.zeros(1, 1, 4), torch.tensor([[3]]))  # log 4
+    tensor([[[1.3863]]])
     """
     check_energies(energies)
     return build_path_matrix(normalise(energies), targets)
@@ -111,6 +132,10 @@ def build_ce_matrix(energies: Tensor, targets: Tensor) -> Tensor:
 
 def path_energy(pm: Tensor, path: Sequence[int] | Tensor) -> Tensor:
     """Sum of the energies that a path collects, or ``2**30`` if it is not a path.
+
+    >>> pm = torch.tensor([[1.0, 9.0], [2.0, 3.0], [9.0, 1.0]])
+    >>> path_energy(pm, [0, 0, 1]), path_energy(pm, [1, 0, 1])
+    (tensor(4.), tensor(1.0737e+09))
 
     Args:
         pm: (L, T) energies.
@@ -140,6 +165,9 @@ def find_path(pm: Tensor) -> BestPath:
 
     Each step moves one window right and either stays on its symbol or advances to the next:
     :math:`D_{l,t} = E_{l,t} + \min(D_{l-1,t}, D_{l-1,t-1})`. A tie stays.
+
+    >>> find_path(torch.tensor([[1.0, 9.0], [2.0, 3.0], [9.0, 1.0]])).points
+    [(0, 0), (1, 0), (2, 1)]
 
     Args:
         pm: (L, T) energies, lower is better; inf forbids a cell.
@@ -221,6 +249,10 @@ def check_has_path(pm: Tensor) -> None:
 
 def path_cross_entropy(ce: Tensor, path: Sequence[tuple[int, int]] | Tensor) -> Tensor:
     """Sum of the cross-entropies along a path.
+
+    >>> ce = torch.tensor([[1.0, 9.0], [9.0, 2.0]])
+    >>> path_cross_entropy(ce, [(0, 0), (1, 1)])
+    tensor(3.)
 
     Args:
         ce: (L, T), or a batch (B, L, T), see :func:`build_ce_matrix`.

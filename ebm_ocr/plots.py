@@ -23,7 +23,7 @@ from .geometry import STRIDE, WINDOW, count_windows
 from .validation import check_choice, check_floats, real_number, truth, whole_number
 
 if TYPE_CHECKING:
-    from .training import History
+    from .history import History
 
 ENERGY_MAP = "viridis"
 """Low energies dark, high ones bright: readable in grey and by the colour-blind."""
@@ -43,7 +43,11 @@ CLIP = 0.5
 
 
 def plot_word(image: Tensor, *, ax: Axes | None = None) -> Axes:
-    """Draw an image (H, W) in [0, 1] as black ink on white, axes in pixels."""
+    """Draw an image (H, W) in [0, 1] as black ink on white, axes in pixels.
+
+    >>> plot_word(torch.rand(32, 54)).get_xlabel()
+    'pixel'
+    """
     ink = _image(image)
     height, width = ink.shape
     ax = axes_for(ax, (max(2.0, width / 40), 1.3))
@@ -62,6 +66,9 @@ def plot_energies(
     ax: Axes | None = None,
 ) -> Axes:
     """Draw energies (L, C) as a heat map: windows across, classes down, with a colour bar.
+
+    >>> plot_energies(torch.rand(9, 27)).get_xlabel()
+    'window'
 
     Args:
         energies: (L, C), lower is better.
@@ -88,6 +95,9 @@ def plot_gradient(
     ax: Axes | None = None,
 ) -> Axes:
     """Draw what a loss asks of each energy (L, C): windows across, classes down, 0 in mid-grey.
+
+    >>> plot_gradient(torch.randn(9, 27)).get_ylabel()
+    'class'
 
     Args:
         gradient: (L, C); dark is negative, bright is positive.
@@ -122,6 +132,9 @@ def plot_pm(
 ) -> Axes:
     """Draw an (L, T) matrix as a heat map: windows across, symbols down; and a path on top.
 
+    >>> plot_pm(torch.rand(5, 2), path=[0, 0, 1, 1, 1], symbols="a_").get_ylabel()
+    'letter of the target'
+
     Args:
         pm: path matrix, cross-entropies or dynamic programming table; inf is white.
         path: target index of each window (L,), or cells (window, target index) as in
@@ -148,6 +161,9 @@ def plot_posterior(
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the (L, T) probability that a window shows a symbol, bright = probable; and a path.
+
+    >>> plot_posterior(torch.full((5, 2), 0.5), symbols="a_").get_xlabel()
+    'window'
 
     Args:
         probability: (L, T) in [0, 1], see :func:`ebm_ocr.posterior`.
@@ -177,6 +193,9 @@ def plot_reading(
     axes: Sequence[Axes] | None = None,
 ) -> Sequence[Axes]:
     """Draw a word above its energies, windows under their pixels, the path and the letters' spans.
+
+    >>> len(plot_reading(torch.rand(32, 24), torch.rand(4, 27), path=[0, 0, 1, 1], word="a"))
+    2
 
     Args:
         image: (H, W) in [0, 1].
@@ -227,6 +246,9 @@ def plot_alphabet(
 ) -> Sequence[Axes]:
     """Draw small images (H, W) in [0, 1] in a grid, each under its title.
 
+    >>> len(plot_alphabet([torch.zeros(32, 18)] * 2, titles=["a", "b"], columns=2))
+    2
+
     Raises:
         TypeError: images that are not tensors of floats; columns that are not a whole number.
         ValueError: no images, another number of titles, or no columns.
@@ -253,6 +275,11 @@ def plot_history(
     histories: Mapping[str, History], quantity: str = "loss", *, ax: Axes | None = None
 ) -> Axes:
     """Draw one quantity of :class:`ebm_ocr.History` against the passes, one line a training.
+
+    >>> from ebm_ocr import History
+    >>> passes = History([2.0, 1.0], [0.5, 1.0], [3.0, 2.0], [0.0, 1.0], [1.0, 2.0])
+    >>> plot_history({"hinge": passes}, "accuracy").get_ylabel()
+    'accuracy'
 
     Raises:
         TypeError: not trainings by their names.
@@ -286,6 +313,9 @@ def plot_landscape(
     Words are sorted by the last network; left of the line are those that it would read instead.
     Where differences go over more than two powers of ten, the axis is logarithmic beyond its
     linear middle, and says so.
+
+    >>> plot_landscape({"trained": {"cat": -3.0, "cot": 1.0}}, right="cat").get_xlabel()
+    'energy above that of cat'
 
     Args:
         energies: of each network, by its name, the energy of each word; the same words for all.

@@ -24,7 +24,11 @@ NOISE = 0.1
 
 
 def default_font() -> Path:
-    """DejaVu Sans Mono, which comes with the package; its licence lies beside it."""
+    """DejaVu Sans Mono, which comes with the package; its licence lies beside it.
+
+    >>> default_font().name
+    'DejaVuSansMono.ttf'
+    """
     path = Path(__file__).parent / "fonts" / "DejaVuSansMono.ttf"
     if path.is_file():
         return path
@@ -38,6 +42,9 @@ class Font(ImageFont.FreeTypeFont):
 
     The file is read once: what happens to it later changes nothing, and a pickled font needs none.
     Setting a variation of a variable font changes all words drawn from then on.
+
+    >>> Font(default_font(), size=24).ink("cat").shape
+    torch.Size([32, 42])
 
     Args:
         path: the .ttf, .otf or .ttc file.

@@ -23,6 +23,7 @@ from tqdm.auto import tqdm
 from .alignment import free_energy, viterbi
 from .datasets import AugmentedBatches, Batch, SimpleWordsDataset
 from .decoding import greedy_decode
+from .history import History
 from .losses import Answers, normalise
 from .network import SimpleNet, alphabet_of, in_mode, lowest_class, to_model
 from .path_matrix import build_ce_matrix, path_cross_entropy
@@ -73,27 +74,6 @@ class TrainConfig:
             object.__setattr__(self, field.name, value)  # frozen, and numpy's numbers become plain
 
 
-class History(NamedTuple):
-    """One entry a pass over the data.
-
-    As plain data, which a checkpoint may hold (``torch.load`` refuses classes):
-
-    >>> History(**History([0.5], [1.0], [2.0], [3.0], [4.0])._asdict()).loss
-    [0.5]
-    """
-
-    loss: list[float]
-    """Mean training loss of a sample."""
-    accuracy: list[float]
-    """Fraction of samples read right, while training."""
-    free_energy: list[float]
-    """Mean free energy of the right answer: of its best path, or in :func:`train` at its beta."""
-    gap: list[float]
-    """How far the most offending answer lies above that, on average; NaN where no loop looks."""
-    seconds: list[float]
-    """Time since the start."""
-
-
 class Setup(NamedTuple):
     """What a training starts from, see :func:`prepare`."""
 
@@ -128,6 +108,12 @@ def train_model(
     (modules in it that are in evaluation mode stay so, unless the whole network is); afterwards its
     mode is as before.
 
+    >>> from ebm_ocr import cross_entropy, simple_collate_fn
+    >>> model, letters = SimpleNet(channels=4), SimpleWordsDataset(1, 8, seed=0)
+    >>> loader = torch.utils.data.DataLoader(letters, 4, collate_fn=simple_collate_fn)
+    >>> len(train_model(model, 1, loader, cross_entropy, Adam(model.parameters())).loss)
+    1
+
     Args:
         epochs: passes over the data, 0 or more.
         criterion: (B, C) energies and (B,) classes to a scalar, such as ``cross_entropy``.
@@ -144,7 +130,7 @@ def train_model(
     """
 
     def step(batch: tuple[Tensor, Tensor]) -> Step:
-        images, targets = _bring(model, batch, 2)
+        images, targets = _bring(model, batch, letters=True)
         energies = model(images)[:, 0]
         read = lowest_class(energies.detach())
         loss = criterion(energies, targets)
@@ -167,6 +153,13 @@ def train_ebm_model(
 ) -> History:
     """Train on words batched by ``collate_fn``: learn what the best path says that windows show.
 
+    >>> model, loader, optimizer, schedule = prepare(0, TrainConfig(words=20, epochs=1, channels=4))
+    >>> history = train_ebm_model(
+    ...     model, 1, loader, path_cross_entropy, optimizer, schedule=schedule
+    ... )
+    >>> len(history.loss)
+    1
+
     Args:
         criterion: (B, L, T) cross-entropies and (B, L) target indices of the lowest-energy paths
             to (B,) losses: ``path_cross_entropy``.
@@ -175,7 +168,7 @@ def train_ebm_model(
     """
 
     def step(batch: Batch) -> Step:
-        images, targets, window_lengths, target_lengths = _bring(model, batch, 4)
+        images, targets, window_lengths, target_lengths = _bring(model, batch)
         energies = model(images)
         best = viterbi(energies.detach(), targets, window_lengths, target_lengths)
         losses = criterion(build_ce_matrix(energies, targets), best.path)
@@ -196,6 +189,11 @@ def train_gtn_model(
 ) -> History:
     """Train on words batched by ``collate_fn``: every path counts, by its probability.
 
+    >>> from ebm_ocr import forward_loss
+    >>> model, loader, optimizer, schedule = prepare(0, TrainConfig(words=20, epochs=1, channels=4))
+    >>> len(train_gtn_model(model, 1, loader, forward_loss, optimizer, schedule=schedule).loss)
+    1
+
     Args:
         criterion: (B, L, C) energies, targets, window and target lengths to (B,) losses:
             ``forward_loss``.
@@ -204,7 +202,7 @@ def train_gtn_model(
     """
 
     def step(batch: Batch) -> Step:
-        images, targets, window_lengths, target_lengths = _bring(model, batch, 4)
+        images, targets, window_lengths, target_lengths = _bring(model, batch)
         energies = model(images)
         losses = criterion(energies, targets, window_lengths, target_lengths)
         best = free_energy(energies.detach(), targets, window_lengths, target_lengths)
@@ -231,6 +229,12 @@ def train(
     Words are the answers, their paths are latent. A word counts as read if every other word has a
     best path of more energy, see :func:`ebm_ocr.best_word`.
 
+    >>> model, loader, optimizer, schedule = prepare(0, TrainConfig(words=20, epochs=1, channels=4))
+    >>> def hinge(answers):
+    ...     return answers.good - answers.bad + 10
+    >>> len(train(model, 1, loader, hinge, optimizer, schedule=schedule).loss)
+    1
+
     Args:
         loss: :class:`ebm_ocr.Answers`, which offer what each loss of answers takes, to (B,) losses:
             ``lambda answers: hinge_loss(answers.good, answers.bad, margin=10.0)``.
@@ -248,7 +252,7 @@ def train(
     beta = as_beta(beta)
 
     def step(batch: Batch) -> Step:
-        images, targets, window_lengths, target_lengths = _bring(model, batch, 4)
+        images, targets, window_lengths, target_lengths = _bring(model, batch)
         energies = normalise(model(images)) if normalised else model(images)
         where = targets, window_lengths, target_lengths
         best = free_energy(energies.detach(), *where, separators=separators)
@@ -268,6 +272,10 @@ def train_from_scratch(
 
     The seed decides words, shuffling and initial weights; torch's global generator is left as it
     was.
+
+    >>> model, history = train_from_scratch(0, TrainConfig(words=20, epochs=1, channels=4))
+    >>> model.training, len(history.accuracy)
+    (False, 1)
 
     Returns:
         The network, in evaluation mode, and its history.
@@ -293,6 +301,10 @@ def prepare(seed: int, config: TrainConfig) -> Setup:
     ``torch.save``: the ``state_dict()`` of model, optimizer and schedule, what is left to chance in
     ``loader.generator.get_state()``, and ``history._asdict()``. Set them in a new ``prepare`` of
     the same seed and config.
+
+    >>> setup = prepare(0, TrainConfig(words=64, epochs=1, channels=4))
+    >>> len(setup.loader), setup.model.alphabet.size
+    (5, 27)
     """
     seed = whole_number("a training seed", seed, 0, 9_999)
     with torch.random.fork_rng(devices=[]):
@@ -484,11 +496,11 @@ def _needed(signature: inspect.Signature) -> list[str]:
     ]
 
 
-def _bring(model: nn.Module, batch: Sequence[Any], size: int) -> tuple[Tensor, ...]:
+def _bring(model: nn.Module, batch: Sequence[Any], letters: bool = False) -> tuple[Tensor, ...]:
     """The tensors of a batch where the network is, the images in its type."""
-    if size > 2 and not isinstance(batch, Batch):
+    if not letters and not isinstance(batch, Batch):
         raise TypeError(f"expected a Batch, as collate_fn makes it, got {type(batch).__name__}")
-    parts = batch[:size] if size > 2 else batch
+    parts, size = (batch, 2) if letters else (batch[:-1], 4)
     if not isinstance(parts, Sequence) or not all(isinstance(part, Tensor) for part in parts):
         raise TypeError(f"expected batches of {size} tensors, made by a collate function of words")
     if len(parts) != size:

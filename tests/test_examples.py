@@ -22,3 +22,9 @@ def test_examples_are_true(name):
     module = import_module(name)
     found = doctest.testmod(module, extraglobs={"torch": torch})
     assert not found.failed
+
+
+@pytest.mark.parametrize("name", ebm_ocr.__all__)
+def test_each_public_name_has_an_example(name):
+    value = getattr(ebm_ocr, name)
+    assert not callable(value) or ">>> " in value.__doc__

@@ -32,10 +32,12 @@ ORDER = {
     "decoding": {"alignment", "alphabet", "kernels", "validation"},
     "compat": {"alignment", "validation"},
     "losses": {"alignment", "alphabet", "decoding", "path_matrix", "validation"},
+    "history": set(),
     "training": {
         "alignment",
         "datasets",
         "decoding",
+        "history",
         "losses",
         "network",
         "path_matrix",
@@ -43,7 +45,7 @@ ORDER = {
         "validation",
     },
     "evaluation": {"alphabet", "datasets", "decoding", "network", "validation"},
-    "plots": {"alphabet", "geometry", "training", "validation"},
+    "plots": {"alphabet", "geometry", "history", "validation"},
     "diagrams": {"alphabet", "graphs", "path_matrix", "plots", "validation"},
     "display": set(),
 }

@@ -44,7 +44,7 @@ CURVES = ("benchmarks/results/accuracy.json", "benchmarks/results/losses.json")
 """Measured beforehand, drawn in Parts 2 and 3."""
 ROOMS = (
     *("alphabet", "geometry", "rendering", "datasets", "network", "path_matrix", "graphs"),
-    *("losses", "training", "evaluation", "decoding", "alignment"),
+    *("losses", "history", "training", "evaluation", "decoding", "alignment"),
 )
 """In the order of the homework; what else is packed follows, and the kernels come last."""
 LONGEST_NET_ID = 32
