@@ -20,6 +20,14 @@ if not torch.cuda.is_available():
 
 from ebm_ocr import BETWEEN, train_from_scratch
 
+MOVED = {
+    "words": "ebm_ocr.datasets",
+    "windows": "ebm_ocr.geometry",
+    "paths": "ebm_ocr.path_matrix",
+    "criteria": "ebm_ocr.losses",
+}
+"""Modules that are gone, and where what they held is now."""
+
 # what is compiled at its first call takes its time
 settings.register_profile("ebm_ocr", deadline=None)
 settings.load_profile("ebm_ocr")
@@ -75,3 +83,13 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.section(f"{len(seconds)} tests train, {sum(seconds.values()):.0f} s")
         for test in sorted(seconds, key=seconds.__getitem__, reverse=True):
             terminalreporter.line(f"{seconds[test]:6.1f} s  {test}")
+
+
+@pytest.fixture
+def headless():
+    """Pictures without a screen, and closed."""
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("agg")
+    yield
+    plt.close("all")

@@ -17,12 +17,7 @@ from PIL import Image
 from ebm_ocr import SimpleNet, display, find_path, plot_pm, plot_reading
 from ebm_ocr.display import edited, show, show_source, show_table, without_docstrings
 
-
-@pytest.fixture(autouse=True)
-def _headless():
-    plt.switch_backend("agg")
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("headless")
 
 
 @pytest.fixture

@@ -6,10 +6,12 @@ from importlib import import_module
 
 import pytest
 import torch
+from conftest import MOVED
 
 import ebm_ocr
 
-MOVED = {"criteria", "paths", "windows", "words"}
+pytestmark = pytest.mark.usefixtures("headless")
+
 MODULES = sorted(
     {module.name for module in pkgutil.walk_packages(ebm_ocr.__path__, "ebm_ocr.")}
     - {f"ebm_ocr.{name}" for name in MOVED}

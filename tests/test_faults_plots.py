@@ -49,6 +49,8 @@ from ebm_ocr import (
 )
 from tools.submission import ROOT, bundle, check_net_id
 
+pytestmark = pytest.mark.usefixtures("headless")
+
 NOTEBOOK = json.loads((ROOT / "hw4_impl.ipynb").read_text(encoding="utf-8"))
 CELLS = {
     cell["id"]: "".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"
@@ -78,13 +80,6 @@ TENSOR_PLOTS = {
 AB = {"a": 1.0, "b": 2.0}
 EMPTY = intersect(alignment_graph([0, 1, 2]), linear_graph(torch.zeros(2, 27)))
 ARC = Graph(2, [0], [1], [0], [1], [0], torch.zeros(1))
-
-
-@pytest.fixture(autouse=True)
-def _headless():
-    plt.switch_backend("agg")
-    yield
-    plt.close("all")
 
 
 def each_plot():

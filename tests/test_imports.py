@@ -8,16 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import MOVED
 
 import ebm_ocr
 
 PACKAGE = Path(ebm_ocr.__file__).parent
-MOVED = {
-    "words": "ebm_ocr.datasets",
-    "windows": "ebm_ocr.geometry",
-    "paths": "ebm_ocr.path_matrix",
-    "criteria": "ebm_ocr.losses",
-}
 ORDER = {
     "validation": set(),
     "alphabet": {"validation"},
@@ -80,6 +75,11 @@ def test_every_module_is_in_the_order():
         path.stem for path in PACKAGE.iterdir() if path.name not in ("__init__.py", "__pycache__")
     }
     assert found == {*ORDER, *MOVED, "py", "fonts"}
+
+
+@pytest.mark.parametrize("module", sorted(ORDER))
+def test_every_module_has_a_test_file_of_its_name(module):
+    assert (PACKAGE.parent / "tests" / f"test_{module}.py").is_file()
 
 
 @pytest.mark.parametrize(("name", "place"), MOVED.items())

@@ -13,6 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ebm_ocr import (
+    PathEnergyLoss,
     best_word,
     cross_entropy,
     energy_loss,
@@ -359,3 +360,73 @@ def test_condition_1_for_words_is_that_the_best_word_is_the_right_one(seed, word
     partition = -2.0 * free_energy(energies, None, beta=2.0, separator=2)
     likelihood = nll_loss(word_energy(energies, [word], beta=2.0), partition, 2.0)
     assert likelihood.item() > 0  # many words
+
+
+TOPOLOGIES = ["required", "optional"]
+
+
+TARGETS = torch.tensor([[0, 3, 1], [2, 3, 2]])
+
+
+LENGTHS = torch.tensor([8, 6]), torch.tensor([3, 2])
+
+
+def energies(dtype=torch.float64, seed=0):
+    return torch.randn(2, 8, 4, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def scores(values, beta=1.0, separators="required"):
+    return free_energy(values, TARGETS, *LENGTHS, beta, separators, 3)
+
+
+@pytest.mark.parametrize("zero_infinity", [False, True])
+def test_loss_with_targets_that_do_not_fit(zero_infinity):
+    leaf = energies().requires_grad_()
+    loss = PathEnergyLoss(1.0, separator=3, zero_infinity=zero_infinity, reduction="none")
+    window_lengths = torch.tensor([2, 6])
+    if not zero_infinity:
+        with pytest.raises(ValueError, match="sample 0 has 2 windows, its target needs 3"):
+            loss(leaf, TARGETS, window_lengths, LENGTHS[1])
+        return
+    values = loss(leaf, TARGETS, window_lengths, LENGTHS[1])
+    values.sum().backward()
+    assert values[0] == 0
+    assert values[1] == scores(leaf)[1]
+    assert (leaf.grad[0] == 0).all()
+    assert leaf.grad[1].abs().sum() > 0
+
+
+def test_loss_of_a_forbidden_sample():
+    values = energies()
+    values[0, 2] = math.inf
+    assert PathEnergyLoss(1.0, separator=3, reduction="sum")(values, TARGETS, *LENGTHS) == math.inf
+    leaf = values.requires_grad_()
+    PathEnergyLoss(1.0, separator=3, zero_infinity=True)(leaf, TARGETS, *LENGTHS).backward()
+    assert (leaf.grad[0] == 0).all()
+    torch.testing.assert_close(leaf.grad[1, :6].sum(1), torch.full((6,), 0.5, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("separators", TOPOLOGIES)
+def test_loss_reduces_as_it_says(separators):
+    losses = {
+        r: PathEnergyLoss(2.0, separators, r, separator=3)(energies(), TARGETS, *LENGTHS)
+        for r in ("none", "mean", "sum")
+    }
+    assert losses["none"].equal(scores(energies(), 2.0, separators))
+    assert losses["mean"].equal(losses["none"].mean())
+    assert losses["sum"].equal(losses["none"].sum())
+
+
+@pytest.mark.parametrize(
+    "options", [{"beta": 0.0}, {"separators": "some"}, {"reduction": "median"}]
+)
+def test_loss_refuses_unknown_options_when_it_is_made(options):
+    with pytest.raises(ValueError, match="expected"):
+        PathEnergyLoss(**options)
+
+
+def test_loss_says_what_it_is():
+    assert repr(PathEnergyLoss(1.0, "optional", separator=3)) == (
+        "PathEnergyLoss(beta=1.0, separators='optional', "
+        "reduction='mean', zero_infinity=False, separator=3)"
+    )

@@ -11,7 +11,7 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 from torch.utils.data import DataLoader, Dataset
 
-from ebm_ocr import PathEnergyLoss, free_energy, viterbi
+from ebm_ocr import free_energy, viterbi
 from ebm_ocr.kernels import GRADIENT, STRICT
 
 TOPOLOGIES = ["required", "optional"]
@@ -164,56 +164,3 @@ def test_loader_workers_and_forks_get_what_the_parent_gets(method):
         warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
         loader = DataLoader(Scores(), batch_size=2, num_workers=2, multiprocessing_context=method)
         assert torch.cat(list(loader)).equal(expected)
-
-
-@pytest.mark.parametrize("zero_infinity", [False, True])
-def test_loss_with_targets_that_do_not_fit(zero_infinity):
-    leaf = energies().requires_grad_()
-    loss = PathEnergyLoss(1.0, separator=3, zero_infinity=zero_infinity, reduction="none")
-    window_lengths = torch.tensor([2, 6])
-    if not zero_infinity:
-        with pytest.raises(ValueError, match="sample 0 has 2 windows, its target needs 3"):
-            loss(leaf, TARGETS, window_lengths, LENGTHS[1])
-        return
-    values = loss(leaf, TARGETS, window_lengths, LENGTHS[1])
-    values.sum().backward()
-    assert values[0] == 0
-    assert values[1] == scores(leaf)[1]
-    assert (leaf.grad[0] == 0).all()
-    assert leaf.grad[1].abs().sum() > 0
-
-
-def test_loss_of_a_forbidden_sample():
-    values = energies()
-    values[0, 2] = math.inf
-    assert PathEnergyLoss(1.0, separator=3, reduction="sum")(values, TARGETS, *LENGTHS) == math.inf
-    leaf = values.requires_grad_()
-    PathEnergyLoss(1.0, separator=3, zero_infinity=True)(leaf, TARGETS, *LENGTHS).backward()
-    assert (leaf.grad[0] == 0).all()
-    torch.testing.assert_close(leaf.grad[1, :6].sum(1), torch.full((6,), 0.5, dtype=torch.float64))
-
-
-@pytest.mark.parametrize("separators", TOPOLOGIES)
-def test_loss_reduces_as_it_says(separators):
-    losses = {
-        r: PathEnergyLoss(2.0, separators, r, separator=3)(energies(), TARGETS, *LENGTHS)
-        for r in ("none", "mean", "sum")
-    }
-    assert losses["none"].equal(scores(energies(), 2.0, separators))
-    assert losses["mean"].equal(losses["none"].mean())
-    assert losses["sum"].equal(losses["none"].sum())
-
-
-@pytest.mark.parametrize(
-    "options", [{"beta": 0.0}, {"separators": "some"}, {"reduction": "median"}]
-)
-def test_loss_refuses_unknown_options_when_it_is_made(options):
-    with pytest.raises(ValueError, match="expected"):
-        PathEnergyLoss(**options)
-
-
-def test_loss_says_what_it_is():
-    assert repr(PathEnergyLoss(1.0, "optional", separator=3)) == (
-        "PathEnergyLoss(beta=1.0, separators='optional', "
-        "reduction='mean', zero_infinity=False, separator=3)"
-    )

@@ -7,13 +7,18 @@ from itertools import combinations
 
 import pytest
 import torch
+from conftest import required_paths
 
 from ebm_ocr import (
+    build_ce_matrix,
+    build_path_matrix,
     find_free_energy,
     find_path,
     free_energy,
+    path_cross_entropy,
     path_energy,
     posterior,
+    viterbi,
 )
 from ebm_ocr.display import without_docstrings
 
@@ -21,9 +26,8 @@ SHAPES = [(1, 1), (3, 1), (3, 3), (5, 2), (6, 4), (7, 3)]
 BETAS = [1e-3, 0.3, 1.0, 4.0]
 
 
-def draw(windows, symbols, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(windows, symbols, generator=generator, dtype=torch.float64)
+def draw(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def every_path(windows, symbols):
@@ -122,3 +126,122 @@ def test_bad_arguments(call, error, message):
 def test_the_algorithms_fit_beside_the_text_that_explains_them(function, lines):
     body = without_docstrings(inspect.getsource(function)).split("\n", 1)[1].strip()
     assert len(body.splitlines()) <= lines
+
+
+MANY_SHAPES = [
+    (windows, symbols) for windows in range(1, 10) for symbols in range(1, min(windows, 5) + 1)
+]
+
+
+CLASSES = 5
+
+
+def columns(matrix):
+    """A path matrix (L, T) as the energies of one sample whose classes are the target indices."""
+    return matrix[None], torch.arange(matrix.shape[1])[None]
+
+
+@pytest.mark.parametrize(("windows", "symbols"), MANY_SHAPES)
+def test_best_path_against_enumeration(windows, symbols):
+    matrix = draw(windows, symbols, seed=windows)
+    best = min(required_paths(windows, symbols), key=lambda path: path_energy(matrix, path))
+    energy, points, dp = find_path(matrix)
+    assert [j for _, j in points] == best
+    assert [i for i, _ in points] == list(range(windows))
+    torch.testing.assert_close(energy, path_energy(matrix, best))
+    torch.testing.assert_close(energy, dp[-1, -1])
+    aligned = viterbi(*columns(matrix))
+    assert aligned.path.tolist() == [best]
+    torch.testing.assert_close(aligned.free_energy[0], energy)
+
+
+@pytest.mark.parametrize(("windows", "symbols"), MANY_SHAPES)
+def test_dp_table_against_enumeration(windows, symbols):
+    matrix = draw(windows, symbols)
+    dp = find_path(matrix).dp
+    for i in range(windows):
+        for j in range(symbols):
+            paths = list(required_paths(i + 1, j + 1)) if j <= i else []
+            lowest = min(
+                (path_energy(matrix[: i + 1, : j + 1], p).item() for p in paths), default=math.inf
+            )
+            assert dp[i, j].item() == pytest.approx(lowest)
+
+
+def test_matrices_against_the_obvious_loop():
+    energies = draw(2, 4, CLASSES).requires_grad_()
+    targets = torch.tensor([[3, 0, 4], [1, 1, 2]], dtype=torch.int32)
+    matrix, ce = build_path_matrix(energies, targets), build_ce_matrix(energies, targets)
+    assert matrix.shape == ce.shape == (2, 4, 3)
+    for b in range(2):
+        for i in range(4):
+            for j in range(3):
+                target = targets[b, j].long()
+                assert matrix[b, i, j] == energies[b, i, target]
+                expected = torch.nn.functional.cross_entropy(-energies[b, i], target)
+                torch.testing.assert_close(ce[b, i, j], expected)
+    assert torch.autograd.grad(ce.sum(), energies)[0].abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        [0, 0, 1],
+        [0, 1, 1, 1, 2],
+        [1, 1, 1, 2],
+        [0, 0, 1, 1],
+        [0, 0, 2, 2],
+        [0, 1, 0, 2],
+        [0.0, 0.0, 1.0, 2.0],
+        [],
+    ],
+)
+def test_what_is_no_path_costs_two_to_the_thirty(path):
+    assert path_energy(torch.zeros(4, 3), path).item() == 2**30
+
+
+def test_path_energy_is_the_sum_of_its_cells_and_differentiable():
+    matrix = draw(4, 3).requires_grad_()
+    energy = path_energy(matrix, [0, 1, 1, 2])
+    torch.testing.assert_close(energy, matrix[0, 0] + matrix[1, 1] + matrix[2, 1] + matrix[3, 2])
+    assert torch.autograd.grad(energy, matrix)[0].sum() == 4
+
+
+def test_path_cross_entropy_takes_cells_or_a_batch_of_indices():
+    ce = draw(2, 4, 3)
+    aligned = torch.tensor([[0, 1, 1, 2], [0, 1, -1, -1]])
+    batch = path_cross_entropy(ce, aligned)
+    torch.testing.assert_close(
+        batch[0], path_cross_entropy(ce[0], [(0, 0), (1, 1), (2, 1), (3, 2)])
+    )
+    torch.testing.assert_close(batch[1], ce[1, 0, 0] + ce[1, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ([(0, 3)], "target indices"),
+        ([(4, 0)], "windows"),
+        ([0, 1], "expected an"),
+        (torch.zeros(2, 4, dtype=torch.long), "expected"),
+    ],
+)
+def test_path_cross_entropy_refuses_other_paths(path, message):
+    with pytest.raises(ValueError, match=message):
+        path_cross_entropy(torch.zeros(4, 3), path)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "error", "message"),
+    [
+        (torch.zeros(3), ValueError, r"\(L, T\)"),
+        (torch.zeros(0, 3), ValueError, r"\(0, 3\)"),
+        (torch.zeros(2, 3), ValueError, "2 windows for 3 symbols"),
+        (torch.tensor([[math.nan]]), ValueError, "NaN"),
+        (torch.zeros(3, 3, dtype=torch.long), TypeError, "int64"),
+        ("pm", TypeError, "str"),
+    ],
+)
+def test_find_path_refuses_what_is_no_path_matrix(matrix, error, message):
+    with pytest.raises(error, match=message):
+        find_path(matrix)

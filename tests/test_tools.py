@@ -1,0 +1,18 @@
+"""What makes files for the repository."""
+
+from PIL import Image
+
+from tools import animation
+
+
+def test_the_animation_is_small_moves_and_is_the_same_each_time(tmp_path):
+    steps = [(0, 0), (3, 0), (6, 0), (6, 6)]
+    for name in ("one.gif", "other.gif"):
+        animation.save(tmp_path / name, steps)
+    assert (tmp_path / "one.gif").read_bytes() == (tmp_path / "other.gif").read_bytes()
+    with Image.open(animation.TARGET) as shipped, Image.open(tmp_path / "one.gif") as made:
+        assert made.n_frames == len(steps)
+        assert made.size == shipped.size
+        windows = len(animation.MATRIX)
+        assert shipped.n_frames == 2 * windows + 1
+    assert animation.TARGET.stat().st_size < 1e6
