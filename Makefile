@@ -42,6 +42,8 @@ check: $(READY)  ## lint, format check and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+size:  ## lines of code and tokens a line of each room, beside main's last commit
+	@$(PYTHON) tools/size.py
 clean:  ## remove what the other commands made, the environment too
 	rm -rf $(VENV) $(VENV)-oldest build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	cd theory && rm -rf figures *.aux *.log *.out *.fls *.fdb_latexmk
@@ -49,4 +51,4 @@ clean:  ## remove what the other commands made, the environment too
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 20
 
-.PHONY: setup notebook test test-oldest lab theory submission check clean help
+.PHONY: setup notebook test test-oldest lab theory submission check size clean help

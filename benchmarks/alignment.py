@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ebm_ocr import BETWEEN, free_energy, viterbi
+from ebm_ocr import BETWEEN, compat, free_energy, viterbi
 from ebm_ocr.validation import Separators
 
 matplotlib.use("Agg")
@@ -51,6 +51,9 @@ LIMITS = {
     ("viterbi, optional", "viterbi"): (1.3,) * 4,
     ("free energy + gradient, optional", "free energy + gradient"): (1.3,) * 4,
     ("wide energies + gradient", "ctc_loss"): (0.8,) * 4,
+    ("compat.ctc_loss", "ctc_loss"): (0.6, 0.25, 0.12, 0.3),
+    ("compat.maximum_path", "monotonic-alignment-search"): (2.0, 1.2, 0.9, 1.2),
+    ("compat.forced_align", "torchaudio.forced_align"): (0.3,) * 4,
 }
 """What we want to stay below: ours, its peer, and the fraction for each workload."""
 
@@ -90,16 +93,15 @@ def contenders(data: Inputs) -> dict[str, Callable[[], Any]]:
 
         return call
 
-    def ctc() -> None:
-        leaf = (-data.energies).requires_grad_()
-        torch.nn.functional.ctc_loss(
-            leaf.transpose(0, 1),
-            data.letters,
-            data.windows,
-            data.symbols // 2,
-            blank=BETWEEN,
-            reduction="sum",
-        ).backward()
+    def ctc(loss: Callable[..., Tensor]) -> Callable[[], Any]:
+        lengths = data.windows, data.symbols // 2
+
+        def call() -> None:
+            leaf = (-data.energies).requires_grad_()
+            scores = leaf.transpose(0, 1)
+            loss(scores, data.letters, *lengths, blank=BETWEEN, reduction="sum").backward()
+
+        return call
 
     arguments = data.energies, data.targets, data.windows, data.symbols
     found = {
@@ -108,7 +110,12 @@ def contenders(data: Inputs) -> dict[str, Callable[[], Any]]:
         "free energy + gradient": ours(),
         "free energy + gradient, optional": ours("optional"),
         "wide energies + gradient": ours(scale=300.0),
-        "ctc_loss": ctc,
+        "ctc_loss": ctc(torch.nn.functional.ctc_loss),
+        "compat.ctc_loss": ctc(compat.ctc_loss),
+        "compat.maximum_path": _through_a_mask(data, compat.maximum_path),
+        "compat.forced_align": lambda: compat.forced_align(
+            -data.energies, data.letters.int(), blank=BETWEEN
+        ),
     }
     for name, peer in (
         ("monotonic-alignment-search", _monotonic_alignment_search),
@@ -123,9 +130,13 @@ def contenders(data: Inputs) -> dict[str, Callable[[], Any]]:
 
 
 def _monotonic_alignment_search(data: Inputs) -> Callable[[], Any]:
-    """The path matrix is part of the call: the peer does not gather it."""
     from monotonic_alignment_search import maximum_path
 
+    return _through_a_mask(data, maximum_path)
+
+
+def _through_a_mask(data: Inputs, maximum_path: Callable[..., Tensor]) -> Callable[[], Any]:
+    """The path matrix is part of the call: such a function does not gather it."""
     mask = torch.ones(data.targets.shape + data.energies.shape[1:2])
 
     def call() -> Any:
@@ -154,6 +165,7 @@ def _optax(data: Inputs) -> Callable[[], Any]:
 
 
 def _torchaudio(data: Inputs) -> Callable[[], Any]:
+    """One sample after the other: it takes no batches."""
     from torchaudio.functional import forced_align
 
     scores, words = -data.energies, data.letters.int()

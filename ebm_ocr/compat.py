@@ -224,9 +224,9 @@ def maximum_path(value: Tensor, mask: Tensor) -> Tensor:
     if value.dim() != 3 or 0 in value.shape or value.shape != mask.shape:
         shapes = f"{tuple(value.shape)} and {tuple(mask.shape)}"
         raise ValueError(f"expected value and mask (B, T, L), none of them zero, got {shapes}")
-    counts = mask != 0  # half precision cannot count
-    text, frames = counts[:, :, 0].sum(1), counts[:, 0].sum(1)
+    text, frames = mask[:, :, 0].count_nonzero(1), mask[:, 0].count_nonzero(1)
     rows = torch.arange(value.shape[1], device=value.device).expand(len(value), -1)
-    energies = narrow(-value.detach(), value).transpose(1, 2)
-    path = viterbi(energies, rows, frames, text).path  # (B, L)
-    return (rows[..., None] == path[:, None]).to(value.dtype)
+    energies = narrow(value.detach().mT.clone(memory_format=torch.contiguous_format).neg_(), value)
+    path = viterbi(energies, rows, frames, text).path[:, None]  # (B, 1, L)
+    chosen = (path >= 0).to(value.dtype)
+    return torch.zeros_like(value).scatter_(1, path.clamp(min=0), chosen)

@@ -2,7 +2,7 @@
 
 from PIL import Image
 
-from tools import animation
+from tools import animation, size
 
 
 def test_the_animation_is_small_moves_and_is_the_same_each_time(tmp_path):
@@ -16,3 +16,14 @@ def test_the_animation_is_small_moves_and_is_the_same_each_time(tmp_path):
         windows = len(animation.MATRIX)
         assert shipped.n_frames == 2 * windows + 1
     assert animation.TARGET.stat().st_size < 1e6
+
+
+def test_the_size_counts_code_and_neither_docstrings_nor_comments():
+    source = '"""Two\nlines."""\n\n# a comment\nx = [1,\n     2]  # behind\n"""what x is"""\n'
+    assert size.measure(source) == (2, 7)
+
+
+def test_the_size_of_each_room_is_shown_beside_that_of_a_commit():
+    rows = size.report("no such commit").splitlines()
+    assert rows[-1].split()[:2] == ["in", "all"]
+    assert any(row.startswith("kernels/__init__.py") for row in rows)
