@@ -9,7 +9,7 @@ from nbclient.exceptions import CellTimeoutError
 from nbformat.v4 import new_code_cell, new_notebook
 
 from tools import notebook as runner
-from tools.submission import ROOMS, ROOT, bundle, check_net_id, closure, pack
+from tools.submission import ROOMS, ROOT, bundle, check_net_id, closure, pack, run_alone
 
 READS = (
     'import ebm_ocr\nprint(ebm_ocr.indices_to_str(ebm_ocr.transform_word("cat")), ebm_ocr.__file__)'
@@ -79,6 +79,13 @@ def test_imports_within_functions_are_packed_too():
     names = [path.name for path in closure(new_notebook(cells=[new_code_cell(code)]))]
     assert "cpu_words.py" in names
     assert "training.py" not in names
+
+
+def test_what_is_not_packed_is_not_found_elsewhere(tmp_path):
+    code = 'import importlib\nimportlib.import_module("ebm_ocr" + ".alphabet")'
+    notebook = nbformat.read(notebook_of(tmp_path, code), as_version=4)
+    with pytest.raises(RuntimeError, match=r"no ebm_ocr\.alphabet in this folder"):
+        run_alone(bundle(notebook))
 
 
 def test_no_link_leads_to_what_stays_behind():

@@ -182,12 +182,13 @@ def draw_plane() -> plt.Figure:
         heights = loss(good, bad).clamp(min=-0.1)
         # white up to 0.5, then darker and darker, and never so dark that an arrow is lost
         greys = [f"{shade:.2f}" for shade in (1, 0.92, 0.84, 0.76, 0.68, 0.6)]
-        picture = ax.contourf(good, bad, heights, STEPS, colors=greys, extend="max")
+        surface = good.numpy(), bad.numpy(), heights.numpy()  # matplotlib 3.8 takes no tensors
+        picture = ax.contourf(*surface, STEPS, colors=greys, extend="max")
         picture.set_edgecolor("face")
         bad, good = torch.meshgrid(coarse, coarse, indexing="ij")
         by_good, by_bad = slope(loss, good, bad)
         moved = (by_good.abs() + by_bad.abs()) > 0
-        arrows = (good[moved], bad[moved], -by_good[moved], -by_bad[moved])
+        arrows = [part[moved].numpy() for part in (good, bad, -by_good, -by_bad)]
         ax.quiver(*arrows, angles="xy", scale=30, width=0.008, headwidth=4)
         ax.plot([-2, 3], [-2, 3], "k--", linewidth=0.7)
         ax.plot([-2, 3 - MARGIN], [-2 + MARGIN, 3], "k:", linewidth=0.9)

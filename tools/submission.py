@@ -29,10 +29,11 @@ import importlib.machinery, os, sys
 
 class OnlyHere:
     def find_spec(name, path=None, target=None):
-        if name == "ebm_ocr":
-            spec = importlib.machinery.PathFinder.find_spec(name, [os.getcwd()])
+        if name.split(".")[0] == "ebm_ocr":
+            places = [os.getcwd()] if path is None else path
+            spec = importlib.machinery.PathFinder.find_spec(name, places)
             if spec is None:
-                raise ModuleNotFoundError("no ebm_ocr in this folder; an installed one is hidden")
+                raise ModuleNotFoundError(f"no {name} in this folder; an installed one is hidden")
             return spec
 
 sys.meta_path.insert(0, OnlyHere)
@@ -61,6 +62,8 @@ def closure(notebook: NotebookNode) -> list[Path]:
     for node in ast.walk(ast.parse("\n".join(code))):
         if isinstance(node, ast.ImportFrom) and node.module == "ebm_ocr":
             waiting |= {ebm_ocr._MODULE_OF.get(name.name, name.name) for name in node.names}
+        elif isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "ebm_ocr":
+            waiting.add(ebm_ocr._MODULE_OF.get(node.attr, node.attr))
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ebm_ocr."):
             waiting.add(str(node.module).removeprefix("ebm_ocr.").replace(".", "/"))
     found: set[str] = set()
