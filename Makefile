@@ -42,6 +42,8 @@ check: $(READY)  ## lint, format check and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+fonts: $(READY)  ## fetch the fonts that the reader is trained and tested on (npm; 40 MB)
+	$(BIN)/python tools/fonts.py
 size:  ## lines of code and tokens a line of each room, beside main's last commit
 	@$(PYTHON) tools/size.py
 clean:  ## remove what the other commands made, the environment too
@@ -51,4 +53,4 @@ clean:  ## remove what the other commands made, the environment too
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 20
 
-.PHONY: setup notebook test test-oldest lab theory submission check size clean help
+.PHONY: setup notebook test test-oldest lab theory submission check fonts size clean help

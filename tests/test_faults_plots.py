@@ -446,7 +446,7 @@ def test_every_text_file_is_read_and_written_as_utf8():
         for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
             name = getattr(call.func, "attr", getattr(call.func, "id", ""))
             words = {word.arg for word in call.keywords}
-            binary = ast.unparse(call.func) == "Image.open" or any(
+            binary = ast.unparse(call.func) in ("Image.open", "tarfile.open") or any(
                 isinstance(a, ast.Constant) and str(a.value) in ("rb", "wb") for a in call.args
             )
             opens = name in ("read_text", "write_text") or (name == "open" and not binary)

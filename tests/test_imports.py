@@ -74,7 +74,27 @@ def test_every_module_is_in_the_order():
     found = {
         path.stem for path in PACKAGE.iterdir() if path.name not in ("__init__.py", "__pycache__")
     }
-    assert found == {*ORDER, *MOVED, "py", "fonts"}
+    assert found == {*ORDER, *MOVED, "py", "fonts", "reader"}
+
+
+def test_what_stands_on_top_is_not_leant_on():
+    """Nothing in the top folder or among the kernels imports the reader or ``compat``."""
+    for path in [*PACKAGE.glob("*.py"), *PACKAGE.glob("kernels/*.py")]:
+        assert not imported(path) & {"reader", "compat"}, path.name
+
+
+def test_the_reader_needs_no_extra():
+    for path in PACKAGE.glob("reader/*.py"):
+        modules = [
+            name
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, (ast.Import, ast.ImportFrom)) and not getattr(node, "level", 0)
+            for name in (
+                [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+            )
+        ]
+        allowed = {*sys.stdlib_module_names, "numpy", "torch", "PIL"}
+        assert {str(name).split(".")[0] for name in modules} <= allowed, path.name
 
 
 @pytest.mark.parametrize("module", sorted(ORDER))
