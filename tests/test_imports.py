@@ -206,3 +206,21 @@ def test_import_loads_no_heavy_module():
     ).stdout.split()
     assert "ebm_ocr" in loaded
     assert not {"torch", "torchvision", "matplotlib", "PIL"} & set(loaded)
+
+
+def test_the_kernels_have_one_door():
+    for path in PACKAGE.rglob("*.py"):
+        inside = path.parent.name == "kernels"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level and not inside:
+                assert not str(node.module).startswith("kernels"), path.name
+
+
+def test_at_most_seven_parameters_behind_the_public_names():
+    """Triton's kernels excepted: they take no tuples."""
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and path.name != "cuda.py":
+                names = [a.arg for a in node.args.args + node.args.kwonlyargs if a.arg != "self"]
+                public = node.name in ebm_ocr.__all__ or node.name == "__init__"
+                assert public or len(names) <= 7, f"{path.name}: {node.name}"
