@@ -13,6 +13,7 @@ in the order of the data; each is loaded with its module when it is first used, 
 
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 # fmt: off
@@ -126,7 +127,10 @@ _HOMES = {
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 _EXTRAS = {"matplotlib": "plots", "IPython": "notebook", "pygments": "notebook"}
 
-__all__ = list(_MODULE_OF)
+_NEEDS = {"plots": "matplotlib", "diagrams": "matplotlib", "display": "IPython"}
+
+# a star import takes what the installed extras allow
+__all__ = [n for n, m in _MODULE_OF.items() if m not in _NEEDS or find_spec(_NEEDS[m])]
 
 
 def __getattr__(name: str) -> Any:

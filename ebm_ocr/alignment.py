@@ -232,7 +232,7 @@ def posterior(
 
     It is the gradient of the free energy with respect to the path matrix: a row for each window
     that sums to 1, and at ``beta = inf`` one-hot on the best path. Of optional separators only
-    those in the target have a place in it. Rows past a sample's end, and samples without a finite
+    those in the target have a place in it; what a row lacks to 1 is on the others. Rows past a sample's end, and samples without a finite
     path, are 0. For reading and plotting: plain torch, not the fast kernels, but differentiable.
 
     >>> posterior(torch.zeros(1, 3, 3), torch.tensor([[0, 2]]))  # two paths
@@ -266,6 +266,8 @@ def spans(alignment: Alignment) -> list[list[Span]]:
     Raises:
         ValueError: the energies or targets were changed in place after they were aligned.
     """
+    if not isinstance(alignment, Alignment):
+        raise TypeError(f"expected what viterbi returned, got {type(alignment).__name__}")
     if not alignment._unchanged():
         raise ValueError(
             "expected what was aligned, got energies or targets changed in place since"

@@ -11,14 +11,14 @@ import string
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain
+from itertools import chain, groupby
 from typing import cast
 from unicodedata import combining, normalize
 
 import torch
 from torch import Tensor
 
-from .validation import as_classes, as_words, whole_number
+from .validation import Separators, as_classes, as_optional, as_words, whole_number
 
 Word = str | Sequence[str]
 """A text; in an alphabet of longer symbols, the symbols one by one."""
@@ -79,6 +79,25 @@ class Alphabet:
         object.__setattr__(self, "places", dict(zip(symbols, classes)))
         object.__setattr__(self, "single", single and not _compose(symbols))
 
+    @classmethod
+    def from_names(cls, names: Sequence[str], separator: int = 0) -> Alphabet:
+        """The alphabet of a model's vocabulary, a name a class, the separator's among them.
+
+        >>> Alphabet.from_names(["<blank>", "|", "E", "T"]).encode(["T", "|"])
+        [3, 1]
+
+        Args:
+            names: of all classes, in their order.
+            separator: the class that is one: a CTC model's blank, most often the first.
+
+        Raises:
+            TypeError, ValueError: no names, a separator out of range, see :class:`Alphabet`.
+        """
+        if not isinstance(names, Sequence) or isinstance(names, str):
+            raise TypeError(f"expected names as a list of strings, got {names!r:.80}")
+        separator = whole_number("a separator", separator, 0, len(names) - 1)
+        return cls([*names[:separator], *names[separator + 1 :]], separator, names[separator])
+
     @property
     def size(self) -> int:
         """Number of classes: the symbols and the separator."""
@@ -93,8 +112,10 @@ class Alphabet:
         """The symbols, ``a..z`` where they are neighbours in Unicode."""
         if self.single and len({ord(s) - i for i, s in enumerate(self.symbols)}) == 1:
             return f"{self.symbols[0]}..{self.symbols[-1]}"
-        shown = "".join(self.symbols) if self.single else ", ".join(map(repr, self.symbols[:9]))
-        return shown if len(shown) < 80 else f"{shown[:76]}..."
+        if self.single and len(self.symbols) < 80:
+            return "".join(self.symbols)
+        more = len(self.symbols) - 9
+        return ", ".join(map(repr, self.symbols[:9])) + (f" and {more} more" if more > 0 else "")
 
     def encode(self, text: Word) -> list[int]:
         """The class of each symbol of a text.
@@ -125,18 +146,23 @@ class Alphabet:
         """The symbols of a text in NFC, or an error that says what is wrong with them."""
         if isinstance(text, str):
             if not self.single:
-                raise TypeError(f"expected a sequence of symbols such as {self}, got {text!r}")
+                raise TypeError(
+                    "expected a sequence of symbols, since some are longer than a character, "
+                    f"such as list({text!r:.40}), got a str; the symbols are {self}"
+                )
             # compilers of torch can follow ASCII, which has one form only
             symbols = list(text) if text.isascii() else self._joined(_characters(text))
         elif isinstance(text, Sequence) and all(isinstance(symbol, str) for symbol in text):
             symbols = [s if s.isascii() else normalize("NFC", s) for s in text]
         else:
-            raise TypeError(f"expected a word as str, got {type(text).__name__}: {text!r}")
+            raise TypeError(
+                f"expected a word, a str or a sequence of symbols, got {type(text).__name__}: "
+                f"{text!r:.80}"
+            )
         strange = sorted({symbol for symbol in symbols if symbol not in self.places})
         if strange:
-            raise ValueError(
-                f"expected only the symbols {self}, got {'|'.join(strange)!r} in {text!r}"
-            )
+            shown = ", ".join(map(_shown, strange[:9]))
+            raise ValueError(f"expected only the symbols {self}, got {shown} in {text!r:.80}")
         return symbols
 
     def _joined(self, characters: list[str]) -> list[str]:
@@ -150,23 +176,31 @@ class Alphabet:
                 found.append(character)
         return found
 
-    def decode(self, classes: Sequence[int] | Tensor) -> str:
+    def decode(self, classes: Sequence[int] | Tensor, separators: Separators = "required") -> str:
         """Read a text from one class a window: ``aaab_bab_`` becomes ``ab``.
 
         Separators cut the windows into segments; each votes for its most common symbol (of equally
         common ones, the first to appear wins). A symbol written twice survives because a separator
-        stands in between.
+        stands in between. Where separators are optional, as in CTC, equal neighbours become one and
+        separators go: ``aaab_bab_`` becomes ``abbab``.
+
+        >>> LATIN.decode([0, 0, 1, 26, 1]), LATIN.decode([0, 0, 1, 26, 1], "optional")
+        ('ab', 'abb')
 
         Args:
             classes: (L,) integers in 0..size - 1.
+            separators: "required" or "optional", as the model was trained.
 
         Raises:
             TypeError, ValueError: not one-dimensional, not integers, or out of range.
         """
-        return self.read(as_classes(classes, self.size))
+        return self.read(as_classes(classes, self.size), as_optional(separators))
 
-    def read(self, classes: Sequence[int]) -> str:
+    def read(self, classes: Sequence[int], optional: bool = False) -> str:
         """:meth:`decode` of classes that are known to be some."""
+        if optional:
+            runs = (symbol for symbol, _ in groupby(classes) if symbol != self.separator)
+            return "".join(map(self.names.__getitem__, runs))
         segments = "".join(map(chr, classes)).split(chr(self.separator))
         winners = [max(dict.fromkeys(part), key=part.count) for part in segments if part]
         return "".join(self.names[ord(winner)] for winner in winners)
@@ -259,6 +293,12 @@ def _characters(text: str) -> list[str]:
     return found
 
 
+def _shown(symbol: str) -> str:
+    """A symbol for an error message; a piece of one, such as an accent alone, by its number."""
+    pieces = "".join(f" U+{ord(c):04X}" for c in symbol if combining(c))
+    return f"{symbol!a} (a combining mark,{pieces})" if pieces else repr(symbol)
+
+
 def _compose(symbols: tuple[str, ...]) -> bool:
     """Whether two symbols side by side are another character in NFC, such as an accent's."""
     joining = [s for s in symbols if combining(s[0]) or "\u1161" <= s[0] <= "\u11c2"]
@@ -329,5 +369,8 @@ def alphabet_for(alphabet: Alphabet | None, classes: int) -> Alphabet:
     if not isinstance(alphabet, Alphabet):
         raise TypeError(f"expected an Alphabet, got {type(alphabet).__name__}")
     if alphabet.size != classes:
-        raise ValueError(f"expected {alphabet.size} classes for {alphabet}, got {classes}")
+        raise ValueError(
+            f"expected {alphabet.size} classes, the symbols {alphabet} and a separator, "
+            f"got {classes}"
+        )
     return alphabet

@@ -2,14 +2,17 @@
 
 What differs from the originals: the best path is one of least energy where theirs may be off on
 ties, gradients are true derivatives (torch's ``ctc_loss`` gives those of a log-softmax in front of
-it), batches of any lengths are taken where theirs take one sample, and a target that does not fit
-is an error that says so, unless the original has an option for it.
+it; where a target does not fit, 0 in place of NaN), batches of any lengths are taken where theirs
+take one sample, and half precision on the CPU too. What has no meaning is an error: NaN, targets
+that are no integers or no classes, a blank among them, a mask with holes, a target that does not
+fit, unless the original has an option for it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -61,8 +64,9 @@ def ctc_loss(
     """
     check_reduction(reduction)
     check_floats("log_probs", log_probs)
-    if log_probs.dim() not in (2, 3):
-        raise ValueError(f"expected log_probs (L, B, C) or (L, C), got {tuple(log_probs.shape)}")
+    if log_probs.dim() not in (2, 3) or 0 in log_probs.shape:
+        shape = tuple(log_probs.shape)
+        raise ValueError(f"expected log_probs (L, B, C) or (L, C), none of them zero, got {shape}")
     single = log_probs.dim() == 2
     energies = -(log_probs[:, None] if single else log_probs).transpose(0, 1)
     windows, symbols = (
@@ -78,7 +82,9 @@ def ctc_loss(
             )
         rows = nn.utils.rnn.pad_sequence(list(rows.split(symbols.tolist())), batch_first=True)
     _check_no_blank(rows, symbols, blank)
-    values = free_energy(energies, rows, windows, symbols, 1.0, "optional", blank, infeasible="inf")
+    where = windows, symbols, 1.0, "optional", blank
+    with _their_words():
+        values = free_energy(energies, rows, *where, infeasible="inf")
     if zero_infinity:
         values = values.where(values < math.inf, 0)
     if reduction == "sum":
@@ -148,12 +154,28 @@ def forced_align(
     windows = as_lengths("input_lengths", input_lengths, log_probs, log_probs.shape[1])
     symbols = as_lengths("target_lengths", target_lengths, log_probs, targets.shape[1])
     _check_no_blank(targets, symbols, blank)
-    path = viterbi(-log_probs, targets, windows, symbols, "optional", blank).path
+    with _their_words():
+        path = viterbi(-log_probs, targets, windows, symbols, "optional", blank).path
     named = nn.functional.pad(targets.long(), (0, 1), value=blank)  # or there is none to gather
     found = named.gather(1, path.clamp(min=0)).where(path >= 0, blank)
     scores = log_probs.gather(2, found[..., None])[..., 0]
     beyond = torch.arange(scores.shape[1], device=scores.device) >= windows[:, None]
     return found.to(targets.dtype), scores.masked_fill(beyond, 0)
+
+
+@contextmanager
+def _their_words() -> Iterator[None]:
+    """Let the engine's errors speak of what was handed over."""
+    try:
+        yield
+    except ValueError as error:
+        text = str(error).replace("window_lengths", "input_lengths")
+        raise ValueError(text.replace("energies", "the negative of the values")) from error
+
+
+def _has_holes(*edges: Tensor) -> bool:
+    """Whether there is a 1 behind a 0 in a row."""
+    return any(bool((edge[:, 1:] > edge[:, :-1]).any()) for edge in edges)
 
 
 def _check_no_blank(targets: Tensor, lengths: Tensor, blank: int) -> None:
@@ -218,15 +240,26 @@ def maximum_path(value: Tensor, mask: Tensor) -> Tensor:
         (B, T, L) in the type of ``value``: 1 on the path, 0 elsewhere.
 
     Raises:
-        ValueError: other shapes; fewer frames than text, which has no such alignment.
+        ValueError: other shapes; a mask that is no rectangle of ones in that corner; fewer frames
+            than text, which has no such alignment.
     """
     check_floats("value", value)
     if value.dim() != 3 or 0 in value.shape or value.shape != mask.shape:
         shapes = f"{tuple(value.shape)} and {tuple(mask.shape)}"
         raise ValueError(f"expected value and mask (B, T, L), none of them zero, got {shapes}")
     text, frames = mask[:, :, 0].count_nonzero(1), mask[:, 0].count_nonzero(1)
+    corner = (mask[:, :, :1] != 0) & (mask[:, :1] != 0)
+    if not torch.equal(mask, corner.to(mask.dtype)) or _has_holes(mask[:, :, 0], mask[:, 0]):
+        raise ValueError("expected a mask of ones in the upper left corner and zeros elsewhere")
+    if (frames < text).any():
+        worst = int((frames - text).argmin())
+        raise ValueError(
+            f"expected at least as many frames (across) as text (down), got {int(frames[worst])} "
+            f"and {int(text[worst])} in sample {worst}; of a value with frames down hand over .mT"
+        )
     rows = torch.arange(value.shape[1], device=value.device).expand(len(value), -1)
     energies = narrow(value.detach().mT.clone(memory_format=torch.contiguous_format).neg_(), value)
-    path = viterbi(energies, rows, frames, text).path[:, None]  # (B, 1, L)
+    with _their_words():
+        path = viterbi(energies, rows, frames, text).path[:, None]  # (B, 1, L)
     chosen = (path >= 0).to(value.dtype)
     return torch.zeros_like(value).scatter_(1, path.clamp(min=0), chosen)

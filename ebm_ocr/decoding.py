@@ -11,6 +11,7 @@ gradient.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -52,6 +53,7 @@ class Reading(NamedTuple):
 def greedy_decode(
     energies: Tensor,
     window_lengths: Tensor | None = None,
+    separators: Separators = "required",
     *,
     alphabet: Alphabet | None = None,
     charset: str | Iterable[str] | None = None,
@@ -65,6 +67,8 @@ def greedy_decode(
     Args:
         energies: (B, L, C).
         window_lengths: (B,) how many windows of each sample count; default L.
+        separators: "required", the vote between two separators; "optional", CTC's way: equal
+            neighbours are one symbol.
         alphabet: of the C classes; default a..z.
         charset: what may come, see :meth:`Alphabet.subset`; default everything.
 
@@ -72,13 +76,14 @@ def greedy_decode(
         TypeError, ValueError: not (B, L, C) floats, NaN or -inf energies, a window in which every
             class is inf, lengths that don't fit, another number of classes than the alphabet's.
     """
-    lengths = _check_windows(energies, window_lengths)
+    optional, lengths = as_optional(separators), _check_windows(energies, window_lengths)
     alphabet = alphabet_for(LATIN if alphabet is None else alphabet, energies.shape[2])
     lowest, classes = _restricted(energies.detach(), alphabet, charset).min(2)
     inside = torch.arange(energies.shape[1]) < torch.tensor(lengths)[:, None]
     if ((lowest == math.inf).cpu() & inside).any():
         raise ValueError("expected a lowest class in each window, got one with nothing but inf")
-    return [alphabet.read(row[:length]) for row, length in zip(classes.tolist(), lengths)]
+    rows = zip(classes.tolist(), lengths)
+    return [alphabet.read(row[:length], optional) for row, length in rows]
 
 
 def best_word(
@@ -89,7 +94,9 @@ def best_word(
     alphabet: Alphabet | None = None,
     charset: str | Iterable[str] | None = None,
 ) -> list[Reading]:
-    """The word of least energy of each sample, over all words of any length and all their paths.
+    """The word whose best path has the least energy, of each sample, among all words of any length.
+
+    By the sum over all of its paths another word may be more probable: :func:`word_probability`.
 
     >>> energies = torch.tensor([[[0.0, 9.0, 9.0], [1.0, 0.0, 9.0], [9.0, 9.0, 0.0]]])
     >>> best_word(energies, alphabet=Alphabet("ab"))
@@ -131,8 +138,8 @@ def n_best(
     alphabet: Alphabet | None = None,
     charset: str | Iterable[str] | None = None,
 ) -> list[list[Reading]]:
-    """The ``n`` words of least energy of each sample, in order;
-    fewer where fewer have a finite energy.
+    """The ``n`` words of least energy of each sample, each by its best path, in order; fewer where
+    fewer have a finite energy.
 
     Exact, by A* in the tree of prefixes (Hart, Nilsson & Raphael 1968) with the true cost of the
     cheapest way to go on, so only prefixes of the words found are ever opened: about ``n * L``
@@ -147,8 +154,9 @@ def n_best(
         energies: (B, L, C), lower is better.
         n: how many, at least 1.
         window_lengths: (B,) how many windows of each sample count; default L.
-        separators: "required" or "optional", see :func:`ebm_ocr.free_energy`.
-        alphabet: of the C classes.
+        separators: "required": one behind each symbol, as the homework's network learns them;
+            "optional": only between two equal symbols, as a CTC model learns them.
+        alphabet: of the C classes, and which of them is the separator.
         charset: what may come, see :meth:`Alphabet.subset`; default everything.
 
     Raises:
@@ -257,6 +265,9 @@ def word_probability(
     """Gibbs probability of a word among all words:
     ``exp(-beta (F(x, y) - F(x)))``, F(x) over all words of the charset.
 
+    Of a word that fits badly it is 0, as its gradient. What does not end is its logarithm, ``beta *
+    (free_energy(energies, None, ..., separator=alphabet.separator) - word_energy(energies, ...))``.
+
     >>> word_probability(torch.zeros(1, 2, 3), ["a"], alphabet=Alphabet("ab"))  # a_ or b_
     tensor([0.5000])
 
@@ -341,6 +352,11 @@ def _check_windows(energies: Tensor, window_lengths: Tensor | None) -> list[int]
     lengths = as_lengths("window_lengths", window_lengths, energies, energies.shape[1])
     nothing = lengths.new_zeros(len(lengths), 1)
     check_values(energies.detach(), nothing, lengths, nothing[:, 0])
+    if (window := energies[0, 0].detach()).max() <= 0 and abs(window.exp().sum() - 1) < 1e-3:
+        warnings.warn(
+            "expected energies, lower is better; these look like log-probabilities: pass -log_probs",
+            stacklevel=4,
+        )
     return as_array(lengths.cpu()).tolist()
 
 
@@ -369,5 +385,8 @@ def _check_not_empty(sizes: list[int], alphabet: Alphabet) -> None:
 def _first(found: list[Reading], sample: int) -> Reading:
     """The best of the words found."""
     if not found:
-        raise ValueError(f"sample {sample} has no such word of finite energy")
+        raise ValueError(
+            f"sample {sample} has no such word of finite energy (a word needs a window a symbol, "
+            "and where separators are required another one)"
+        )
     return found[0]

@@ -151,7 +151,8 @@ def forward_loss(
 
 class PathEnergyLoss(nn.Module):
     """The free energy of targets as a module, in the manner of ``nn.CTCLoss``:
-    ``free_energy``, reduced.
+    ``free_energy``, reduced. CTC itself is ``PathEnergyLoss(beta=1.0, separators="optional",
+    separator=blank)`` of ``-log_probs``, but for its mean.
 
     Call it with energies (B, L, C), targets (B, T), window lengths and target lengths,
     as :func:`ebm_ocr.free_energy`.
@@ -198,6 +199,8 @@ class PathEnergyLoss(nn.Module):
     ) -> Tensor:
         """() or, unreduced, (B,)."""
         check_energies(energies)
+        if targets is None:  # free_energy would sum over every word
+            raise TypeError("expected an integer tensor of targets, got None")
         # what overflows later is not impossible, and its mean need not overflow
         wide = self.zero_infinity or self.reduction != "none"
         values = free_energy(

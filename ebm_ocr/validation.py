@@ -107,7 +107,10 @@ def as_words(words: Any, count: int | None = None) -> list[str | Sequence[str]]:
     unordered = isinstance(words, (str, Mapping, Set, Tensor)) or not isinstance(words, Iterable)
     found = [] if unordered else [*words]
     if unordered or not all(map(_is_text, found)):
-        raise TypeError(f"expected a list of words as str, got {_kind(words)}: {words!r}")
+        raise TypeError(
+            "expected a list of words, each a str or a list of symbols, "
+            f"got {_kind(words)}: {words!r:.80}"
+        )
     if not found:
         raise ValueError("expected at least one word, got none")
     if count is not None and len(found) != count:
@@ -219,8 +222,12 @@ def check_values(
         if not ((lengths >= 0) & (lengths <= longest)).all():
             raise ValueError(f"expected {name}_lengths in 0..{longest}, got {lengths.tolist()}")
     outside = torch.arange(windows, device=energies.device) >= window_lengths[:, None]
-    if not ((energies > -math.inf).all(2) | outside).all():
-        raise ValueError("expected energies above -inf, got NaN or -inf")
+    bad = ~(energies > -math.inf) & ~outside[..., None]
+    if bad.any():
+        sample, window, at = bad.nonzero()[0].tolist()
+        got = "NaN" if energies[sample, window, at].isnan() else "-inf"
+        place = f"sample {sample}, window {window}, class {at}"
+        raise ValueError(f"expected energies above -inf, got {got} in {place}")
     inside = torch.arange(width, device=targets.device) < target_lengths[:, None]
     check_range("targets", targets.where(inside, 0), classes)
 
@@ -229,7 +236,10 @@ def check_range(name: str, values: Tensor, size: int | Tensor) -> None:
     """Integers in 0..size - 1."""
     if not ((values >= 0) & (values < size)).all():
         lowest, highest = int(values.min()), int(values.max())
-        raise ValueError(f"expected {name} at least 0 and below {size}, got {lowest}..{highest}")
+        hint = "; target_lengths say what is padding" if name == "targets" and lowest < 0 else ""
+        raise ValueError(
+            f"expected {name} at least 0 and below {size}, got {lowest}..{highest}{hint}"
+        )
 
 
 def check_matrix(pm: Any) -> None:

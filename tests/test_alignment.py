@@ -587,3 +587,20 @@ def test_no_word_fits_in_one_window_and_the_graph_stays_whole(beta):
 def test_options_are_looked_at_without_targets_too(options, message):
     with pytest.raises(ValueError, match=message):
         free_energy(draw(1, 6, 3), separator=2, **options)
+
+
+def test_spans_are_of_what_viterbi_returned():
+    with pytest.raises(TypeError, match="what viterbi returned, got Tensor"):
+        spans(torch.zeros(1, 3, 2))
+
+
+def test_what_a_row_of_the_posterior_lacks_to_one_is_on_separators_outside_the_target():
+    rows = posterior(torch.zeros(1, 3, 3), torch.tensor([[1]]), separators="optional", separator=0)
+    torch.testing.assert_close(rows[0, :, 0], torch.tensor([1 / 2, 2 / 3, 1 / 2]))
+
+
+def test_the_place_of_a_value_that_is_no_energy_is_named():
+    energies = torch.zeros(2, 4, 3)
+    energies[1, 2, 0] = math.nan
+    with pytest.raises(ValueError, match="got NaN in sample 1, window 2, class 0"):
+        viterbi(energies, torch.tensor([[0, 2], [1, 2]]))

@@ -77,6 +77,7 @@ def test_bad_indices_are_refused(indices, error):
 
 
 GREEK = Alphabet("αβγδε", separator=2, sign="·")
+PIECES = Alphabet(["er", "e", "r"])
 
 
 def test_an_alphabet_puts_its_separator_anywhere():
@@ -173,13 +174,42 @@ def test_charsets_are_ranges_as_in_tr_or_symbols_one_by_one(charset, text):
         (lambda: GREEK.subset(7), TypeError, "charset"),
         (lambda: GREEK.decode([6]), ValueError, r"0\.\.5"),
         (lambda: alphabet_for(None, 40), ValueError, "alphabet=, got 40"),
-        (lambda: alphabet_for(GREEK, 5), ValueError, r"expected 6 classes for .*, got 5"),
+        (
+            lambda: alphabet_for(GREEK, 5),
+            ValueError,
+            r"expected 6 classes, .* and a separator, got 5",
+        ),
         (lambda: alphabet_for("abc", 4), TypeError, "an Alphabet, got str"),
+        (lambda: Alphabet.from_names("abc"), TypeError, "a list of strings, got 'abc'"),
+        (lambda: Alphabet.from_names(["a", "b"], 2), ValueError, r"0\.\.1, got 2"),
+        (lambda: GREEK.encode(["α", "\u0301"]), ValueError, r"combining mark, U\+0301"),
+        (lambda: GREEK.encode(["|", "x"]), ValueError, r"got 'x', '\|' in"),
+        (lambda: PIECES.encode("er"), TypeError, r"list\('er'\), got a str"),
     ],
 )
 def test_alphabets_that_are_none_are_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_a_vocabulary_names_its_separator_too():
+    names = ["<pad>", "|", "E", "th"]
+    for separator in range(4):
+        alphabet = Alphabet.from_names(names, separator)
+        assert list(alphabet.names) == names
+        assert alphabet.separator == separator
+    assert Alphabet.from_names(names) == Alphabet(["|", "E", "th"], 0, "<pad>")
+
+
+def test_many_symbols_are_counted():
+    assert str(Alphabet([f"p{i}" for i in range(12)])).endswith("'p8' and 3 more")
+    assert str(PIECES) == "'er', 'e', 'r'"
+
+
+def test_equal_neighbours_are_one_where_separators_are_optional():
+    assert GREEK.decode([1, 1, 2, 0, 2, 0, 0], "optional") == "βαα"
+    with pytest.raises(ValueError, match="'required' or 'optional'"):
+        GREEK.decode([1], "maybe")
 
 
 def test_the_number_of_classes_stands_in_no_other_file():

@@ -8,6 +8,9 @@ import torch
 
 from ebm_ocr import compat, free_energy
 
+spoiled = torch.zeros(1, 2, 3)
+spoiled[0, 1, 2] = math.nan
+
 
 def draw_ctc(batch, windows, classes, longest, seed, blank):
     """Logits (L, B, C), padded targets without blanks, and lengths."""
@@ -185,7 +188,27 @@ def test_original_forced_align_agrees():
         (lambda: compat.ctc_loss(torch.zeros(3), torch.ones(1), 3, 1), r"\(L, B, C\)"),
         (lambda: compat.CTCLoss(reduction="all"), "'all'"),
         (lambda: compat.maximum_path(torch.zeros(2, 3), torch.ones(2, 3)), r"\(B, T, L\)"),
-        (lambda: compat.maximum_path(torch.zeros(1, 4, 3), torch.ones(1, 4, 3)), "3 windows"),
+        (
+            lambda: compat.maximum_path(torch.zeros(1, 4, 3), torch.ones(1, 4, 3)),
+            r"3 and 4 in sample 0; .* \.mT",
+        ),
+        (lambda: compat.maximum_path(torch.zeros(1, 2, 3), torch.eye(3)[None, :2]), "mask of ones"),
+        (lambda: compat.maximum_path(torch.zeros(1, 1, 3), torch.full((1, 1, 3), 0.5)), "mask"),
+        (lambda: compat.maximum_path(torch.zeros(1, 1, 3), torch.tensor([[[1, 0, 1]]])), "mask"),
+        (
+            lambda: compat.maximum_path(torch.full((1, 1, 2), math.nan), torch.ones(1, 1, 2)),
+            "NaN in",
+        ),
+        (lambda: compat.ctc_loss(torch.zeros(2, 0, 3), torch.ones(0, 1), 2, 1), r"\(2, 0, 3\)"),
+        (
+            lambda: compat.ctc_loss(torch.zeros(2, 1, 3), torch.ones(1, 1).int(), 3, 1),
+            "input_lengths",
+        ),
+        (
+            lambda: compat.forced_align(spoiled, torch.ones(1, 1).int()),
+            "sample 0, window 1, class 2",
+        ),
+        (lambda: compat.ctc_loss(torch.zeros(2, 1, 3), -torch.ones(1, 1).int(), 2, 1), "padding"),
     ],
 )
 def test_bad_input_is_refused(call, message):

@@ -235,8 +235,20 @@ def test_no_windows_say_the_empty_word_or_none():
 
 def test_the_best_word_of_optional_separators_is_what_the_best_windows_collapse_to():
     energies = draw(5, 12, 27)
-    for b, (_, energy, _) in enumerate(best_word(energies, separators="optional")):
+    readings = best_word(energies, separators="optional")
+    for b, (_, energy, _) in enumerate(readings):
         assert energy == pytest.approx(energies[b].min(1).values.sum().item())
+    assert greedy_decode(energies, separators="optional") == [text for text, *_ in readings]
+    assert greedy_decode(energies) != greedy_decode(energies, separators="optional")
+
+
+@pytest.mark.parametrize("call", [greedy_decode, best_word, lexicon_energies])
+def test_log_probabilities_are_taken_for_what_they_are(call):
+    log_probs = draw(2, 6, 4).log_softmax(2)
+    words = [["a"]] if call is lexicon_energies else []
+    call(-log_probs, *words, alphabet=Alphabet("abc"))
+    with pytest.warns(UserWarning, match="these look like log-probabilities: pass -log_probs"):
+        call(log_probs, *words, alphabet=Alphabet("abc"))
 
 
 @pytest.mark.parametrize("separators", ["required", "optional"])
@@ -366,7 +378,9 @@ def test_bad_input_is_refused(call, message):
 @pytest.mark.parametrize("words", ["ab", [0, 1]])
 @pytest.mark.parametrize("call", [lexicon_energies, most_offending, word_energy, word_probability])
 def test_one_string_is_no_list_of_words(call, words):
-    with pytest.raises(TypeError, match="expected a list of words as str, got"):
+    with pytest.raises(
+        TypeError, match="expected a list of words, each a str or a list of symbols, got"
+    ):
         call(torch.zeros(2, 5, 4), words)
 
 
@@ -448,7 +462,9 @@ def test_the_vote_takes_any_alphabet_and_charset():
     assert greedy_decode(energies, alphabet=alphabet) == ["αγ"]
     assert greedy_decode(energies, alphabet=alphabet, charset="α-β") == ["αβ"]
     assert exact_decode(energies, alphabet=alphabet, charset="α-β") == ["αβ"]
-    with pytest.raises(ValueError, match=r"expected 27 classes for a\.\.z, got 4"):
+    with pytest.raises(
+        ValueError, match=r"expected 27 classes, the symbols a\.\.z and a separator, got 4"
+    ):
         greedy_decode(energies)
 
 

@@ -430,3 +430,8 @@ def test_loss_says_what_it_is():
         "PathEnergyLoss(beta=1.0, separators='optional', "
         "reduction='mean', zero_infinity=False, separator=3)"
     )
+
+
+def test_loss_without_targets_is_no_loss_over_every_word():
+    with pytest.raises(TypeError, match="integer tensor of targets, got None"):
+        PathEnergyLoss()(torch.zeros(1, 4, 3), None)

@@ -32,7 +32,9 @@ def test_energies_are_drawn_windows_across_and_classes_down_by_letter():
 
 
 def test_energies_of_another_shape_are_refused():
-    with pytest.raises(ValueError, match=r"expected 27 classes for a..z, got 5"):
+    with pytest.raises(
+        ValueError, match=r"expected 27 classes, the symbols a..z and a separator, got 5"
+    ):
         plot_energies(torch.zeros(27, 5))
 
 

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 import ebm_ocr
 
@@ -25,8 +26,24 @@ def test_engine_example_runs_and_prints_a_span_for_each_letter(capsys):
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["2", "8"]
 
 
+def test_example_of_a_ctc_head_says_what_it_found(capsys):
+    names = {}
+    exec(re.findall(r"```python\n(.*?)```", README, re.S)[2], names)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 + 1 + 5
+    assert not any(set(line.split()[0]) & set("<>") for line in lines[:3])
+    assert [line.split()[0] for line in lines[4:]] == list("HELLO")
+    probability = names["word_probability"](
+        names["energies"], names["words"], beta=1.0, **names["ctc"]
+    )
+    log = names["every"] - names["word_energy"](
+        names["energies"], names["words"], beta=1.0, **names["ctc"]
+    )
+    torch.testing.assert_close(probability, log.exp())
+
+
 def test_example_of_other_alphabets_runs(capsys):
-    exec(re.findall(r"```python\n(.*?)```", README, re.S)[2], {})
+    exec(re.findall(r"```python\n(.*?)```", README, re.S)[3], {})
     voted, *found, limited = capsys.readouterr().out.splitlines()
     assert voted.startswith("[")
     assert len(found) == 3
@@ -37,7 +54,7 @@ def test_example_of_other_alphabets_runs(capsys):
 @pytest.mark.slow
 def test_example_of_whole_words_runs():
     names = {}
-    exec(re.findall(r"```python\n(.*?)```", README, re.S)[3], names)
+    exec(re.findall(r"```python\n(.*?)```", README, re.S)[4], names)
     assert len(names["history"].loss) == 10
     assert len(names["texts"]) == len(names["batch"].images)
 
