@@ -232,8 +232,9 @@ def posterior(
 
     It is the gradient of the free energy with respect to the path matrix: a row for each window
     that sums to 1, and at ``beta = inf`` one-hot on the best path. Of optional separators only
-    those in the target have a place in it; what a row lacks to 1 is on the others. Rows past a sample's end, and samples without a finite
-    path, are 0. For reading and plotting: plain torch, not the fast kernels, but differentiable.
+    those in the target have a place in it; what a row lacks to 1 is on the others. Rows past a
+    sample's end, and samples without a finite path, are 0. For reading and plotting: plain torch,
+    not the fast kernels, but differentiable.
 
     >>> posterior(torch.zeros(1, 3, 3), torch.tensor([[0, 2]]))  # two paths
     tensor([[[1.0000, 0.0000],

@@ -82,9 +82,10 @@ def ctc_loss(
             )
         rows = nn.utils.rnn.pad_sequence(list(rows.split(symbols.tolist())), batch_first=True)
     _check_no_blank(rows, symbols, blank)
-    where = windows, symbols, 1.0, "optional", blank
     with _their_words():
-        values = free_energy(energies, rows, *where, infeasible="inf")
+        values = free_energy(
+            energies, rows, windows, symbols, 1.0, "optional", blank, infeasible="inf"
+        )
     if zero_infinity:
         values = values.where(values < math.inf, 0)
     if reduction == "sum":

@@ -354,7 +354,8 @@ def _check_windows(energies: Tensor, window_lengths: Tensor | None) -> list[int]
     check_values(energies.detach(), nothing, lengths, nothing[:, 0])
     if (window := energies[0, 0].detach()).max() <= 0 and abs(window.exp().sum() - 1) < 1e-3:
         warnings.warn(
-            "expected energies, lower is better; these look like log-probabilities: pass -log_probs",
+            "expected energies, lower is better: these look like log-probabilities: "
+            "pass -log_probs",
             stacklevel=4,
         )
     return as_array(lengths.cpu()).tolist()

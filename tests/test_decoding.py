@@ -247,7 +247,7 @@ def test_log_probabilities_are_taken_for_what_they_are(call):
     log_probs = draw(2, 6, 4).log_softmax(2)
     words = [["a"]] if call is lexicon_energies else []
     call(-log_probs, *words, alphabet=Alphabet("abc"))
-    with pytest.warns(UserWarning, match="these look like log-probabilities: pass -log_probs"):
+    with pytest.warns(UserWarning, match="look like log-probabilities: pass -log_probs"):
         call(log_probs, *words, alphabet=Alphabet("abc"))
 
 

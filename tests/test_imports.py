@@ -3,6 +3,7 @@
 import ast
 import importlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -74,13 +75,22 @@ def test_every_module_is_in_the_order():
     found = {
         path.stem for path in PACKAGE.iterdir() if path.name not in ("__init__.py", "__pycache__")
     }
-    assert found == {*ORDER, *MOVED, "py", "fonts", "reader"}
+    assert found == {*ORDER, *MOVED, "py", "fonts", "reader", "cli", "__main__"}
 
 
 def test_what_stands_on_top_is_not_leant_on():
-    """Nothing in the top folder or among the kernels imports the reader or ``compat``."""
+    """Nothing in the top folder or among the kernels imports what stands on it; ``__main__`` alone
+    imports the command line, and what draws or trains only those who show or train."""
     for path in [*PACKAGE.glob("*.py"), *PACKAGE.glob("kernels/*.py")]:
-        assert not imported(path) & {"reader", "compat"}, path.name
+        if path.stem != "__main__":
+            assert not imported(path) & {"reader", "compat", "cli"}, path.name
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert path.stem == "__main__" or not re.search(r"import cli\b|from \.+cli\b", text), (
+            path.name
+        )
+        if "reader" in path.parts and path.stem != "picture":
+            assert "matplotlib" not in text, path.name
 
 
 def test_the_reader_needs_no_extra():
@@ -93,7 +103,8 @@ def test_the_reader_needs_no_extra():
                 [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
             )
         ]
-        allowed = {*sys.stdlib_module_names, "numpy", "torch", "PIL", "safetensors"}
+        extra = {"picture": "matplotlib", "words": "english_words"}.get(path.stem)
+        allowed = {*sys.stdlib_module_names, "numpy", "torch", "PIL", "safetensors", extra}
         assert {str(name).split(".")[0] for name in modules} <= allowed, path.name
 
 
@@ -226,4 +237,5 @@ def test_at_most_seven_parameters_behind_the_public_names():
             if isinstance(node, ast.FunctionDef) and path.name != "cuda.py":
                 names = [a.arg for a in node.args.args + node.args.kwonlyargs if a.arg != "self"]
                 public = node.name in ebm_ocr.__all__ or node.name == "__init__"
+                public |= path.parent.name == "cli" and path.stem == node.name  # its options
                 assert public or len(names) <= 7, f"{path.name}: {node.name}"

@@ -11,6 +11,8 @@ import functools
 import importlib.util
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Optional
 
 import numpy as np
@@ -24,6 +26,11 @@ from .operator import GRADIENT
 STRICT, WIDE, OPTIONAL = 2, 4, 8
 """Flags: a target that does not fit is an error; values are to be as wide as sums are; separators
 are optional."""
+
+PATIENCE = 32
+"""Samples that are aligned without compiled kernels."""
+_plain = ContextVar("plain", default=False)
+_asked = 0
 
 
 def run_align(
@@ -49,7 +56,7 @@ def run_align(
     strict, wide, gradient = flags & STRICT, flags & WIDE, flags & GRADIENT
     energies = (energies.detach() if energies.requires_grad else energies).resolve_neg()
     inputs = (energies, targets, window_lengths, target_lengths)
-    if energies.is_cpu:
+    if energies.is_cpu and not _plain.get():
         arrays = tuple([tensor.contiguous().numpy() for tensor in inputs])
         shape, narrow = energies.shape, arrays[0].dtype
         results = (
@@ -283,6 +290,24 @@ def lexicon(
         rank_words(sample, optional, beta, table, shared, values)
         found[b, order] = values
     return torch.from_numpy(found)
+
+
+@contextmanager
+def compile_later(samples: int) -> Iterator[None]:
+    """Align in plain torch as long as the kernels are not loaded and fewer than ``PATIENCE``
+    samples were asked for in this process: loading them takes longer, and compiling, once, much
+    longer. Sums agree to the rounding of float64.
+
+    Args:
+        samples: that are asked for now.
+    """
+    global _asked
+    _asked += samples
+    token = _plain.set(_asked <= PATIENCE and not _on_cpu.cache_info().currsize)
+    try:
+        yield
+    finally:
+        _plain.reset(token)
 
 
 def _samples(energies: Tensor, lengths: Sequence[int], kept: Sequence[int]) -> Iterator[np.ndarray]:

@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from PIL import Image, ImageFont
 
+from ..rendering import default_font
 from .degradation import Ink
 
 SUFFIXES = frozenset({".ttf", ".otf", ".ttc", ".woff"})
@@ -27,6 +28,8 @@ LOOK_ALIKES = frozenset("cCiIjJkKoOpPsSuUvVwWxXyYzZ")
 """Letters whose small form may be that of the capital, smaller."""
 AROUND = np.stack([np.cos(np.arange(16) * np.pi / 8), np.sin(np.arange(16) * np.pi / 8)], 1)
 """Directions in which the outermost points of a symbol are kept."""
+GLYPHS = 1 << 19
+"""Drawn symbols that are kept, about 1 kB each: a thousand faces at three sizes."""
 TWIN = 0.96
 """Faces whose letters correlate above this are one."""
 
@@ -43,6 +46,11 @@ class Face(NamedTuple):
     def family(self) -> str:
         """As the file says; its own name where it says nothing."""
         return names(self)[0]
+
+
+def default_face() -> Face:
+    """The face that comes with the package."""
+    return Face(default_font())
 
 
 @cache
@@ -193,7 +201,13 @@ def draw_ink(
     return Ink(canvas, boxes, hulls)
 
 
-@lru_cache(maxsize=65_536)
+def no_ink(width: int, height: int) -> Ink:
+    """A place on which nothing is written."""
+    nothing = np.zeros((0, 4), np.int64), np.zeros((0, len(AROUND), 2), np.float32)
+    return Ink(np.zeros((height, width), np.uint8), *nothing)
+
+
+@lru_cache(maxsize=GLYPHS)
 def _glyph(
     face: Face, size: int, symbol: str
 ) -> tuple[np.ndarray, np.ndarray, tuple[int, int], float]:
@@ -210,10 +224,11 @@ def _glyph(
         ink = np.zeros((0, 0), np.uint8)
     dark = ink > 96 if (ink > 96).any() else ink > 0
     shown = np.argwhere(dark)[:, ::-1]
-    hull = np.zeros((len(AROUND), 2))
+    hull: np.ndarray = np.zeros((len(AROUND), 2), np.float32)
     if len(shown):
         furthest = (shown @ AROUND.T).argmax(0)
-        hull = shown[furthest] + 0.5 + np.sign(AROUND.round(6)) / 2  # the pixel's outer corner
+        corner = 0.5 + np.sign(AROUND.round(6)) / 2  # of the pixel, outwards
+        hull = (shown[furthest] + corner).astype(np.float32)
     return ink, hull, (int(left), int(top)), font.getlength(symbol)
 
 

@@ -12,12 +12,14 @@ import numpy as np
 from torch import Tensor
 
 from .degradation import ROUGH, Ink, Limits, Plan, boxes_after, degrade, plan
-from .fonts import Face, draw_ink
+from .fonts import Face, draw_ink, no_ink
 
 DRAWN = (16, 24, 32)
 """Sizes that faces are drawn at; what is between is scaled."""
 LONGEST = 12
 """Letters of a word at most."""
+EMPTY = 0.01
+"""Share of strips on which nothing is written."""
 Rng = np.random.Generator
 
 
@@ -171,21 +173,51 @@ class Words:
         """One word, before anything happens to it."""
         rng = np.random.Generator(np.random.Philox(key=[self.seed, index]))
         face = self.faces[_number_below(rng, len(self.faces))]
-        text = draw_text(rng, self.dictionary)
-        size = rng.uniform(*self.sizes)
-        drawn = next((s for s in DRAWN if s >= size / 1.2), DRAWN[-1])
-        spacing = drawn * (rng.uniform(-0.03, 0.2) if rng.random() < 0.5 else 0)
-        jumps = rng.normal(0, 0.04 * drawn * (rng.random() < 0.2), len(text)).tolist()
-        ink = draw_ink(face, drawn, text, spacing, jumps)
-        return Sample(text, ink, plan(rng, ink, size / drawn, self.limits))
+        text = draw_text(rng, self.dictionary) if rng.random() >= EMPTY else ""
+        return write(rng, face, text, rng.uniform(*self.sizes), self.limits)
 
     def batch(self, indices: Iterable[int]) -> WordBatch:
         """Some of the words, all that happens applied together."""
-        samples = [self.sample(index) for index in indices]
-        inks, plans = [s.ink for s in samples], [s.plan for s in samples]
-        return WordBatch(
-            degrade(inks, plans),
-            [p.width for p in plans],
-            [s.text for s in samples],
-            boxes_after(inks, plans),
-        )
+        return draw_words([self.sample(index) for index in indices])
+
+
+def write(rng: Rng, face: Face, text: str, size: float, limits: Limits) -> Sample:
+    """Write a text, as evenly as people do, and plan what happens to it.
+
+    Args:
+        size: of the face, in pixels.
+
+    Raises:
+        ValueError: a text with symbols that have no ink.
+    """
+    drawn = next((s for s in DRAWN if s >= size / 1.2), DRAWN[-1])
+    spacing = drawn * (rng.uniform(-0.03, 0.2) if rng.random() < 0.5 else 0)
+    jumps = rng.normal(0, 0.04 * drawn * (rng.random() < 0.2), len(text)).tolist()
+    if text:
+        ink = draw_ink(face, drawn, text, spacing, jumps)
+    else:
+        ink = no_ink(_number_below(rng, 160, 8), drawn)
+    return Sample(text, ink, plan(rng, ink, size / drawn, limits))
+
+
+def dictionary() -> list[str]:
+    """English words of 2 to ``LONGEST`` small letters (GCIDE, by the package english-words).
+
+    Raises:
+        ModuleNotFoundError: the package is not installed: the extra ``train``.
+    """
+    from english_words import get_english_words_set  # type: ignore[import-untyped]
+
+    words = get_english_words_set(["gcide"], alpha=True, lower=True)
+    return sorted(word for word in words if word.isascii() and 2 <= len(word) <= LONGEST)
+
+
+def draw_words(samples: Sequence[Sample]) -> WordBatch:
+    """Do to each word what is planned for it."""
+    inks, plans = [s.ink for s in samples], [s.plan for s in samples]
+    return WordBatch(
+        degrade(inks, plans),
+        [p.width for p in plans],
+        [s.text for s in samples],
+        boxes_after(inks, plans),
+    )
