@@ -19,8 +19,11 @@ $(READY): requirements.txt pyproject.toml
 	@touch $@
 
 setup: $(READY)  ## create .venv with everything pinned, and this package
-notebook: $(READY)  ## run hw4_impl.ipynb from top to bottom and save it with its outputs
+notebook: $(READY)  ## run hw4_impl.ipynb and reader.ipynb from top to bottom and save them with their outputs
 	$(BIN)/python tools/notebook.py hw4_impl.ipynb
+	$(BIN)/python tools/notebook.py reader.ipynb
+read: $(READY)  ## IMAGE=word.png: read the word in an image, or in each image of a folder
+	@$(BIN)/ebm-ocr read $(IMAGE)
 test: $(READY)  ## run the tests, with coverage of the package
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term
 test-oldest:  ## the tests that are not slow, with the lowest versions that pyproject.toml names (not in CI)
@@ -53,4 +56,4 @@ clean:  ## remove what the other commands made, the environment too
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 20
 
-.PHONY: setup notebook test test-oldest lab theory submission check fonts size clean help
+.PHONY: setup notebook read test test-oldest lab theory submission check fonts size clean help

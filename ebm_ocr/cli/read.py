@@ -53,6 +53,7 @@ class Wanted(NamedTuple):
     charset: str | None
     lexicon: list[str] | None
     n_best: int
+    letters: bool
 
 
 def read(
@@ -128,7 +129,8 @@ def read(
     reader = Reader.load(weights)
     reader.alphabet.subset(charset)  # what is wrong with the call is said before files are opened
     reader.alphabet.encode_all(words or [])
-    wanted = Wanted(charset, words, n_best)
+    letters = format is not Format.txt or plot is not None
+    wanted = Wanted(charset, words, n_best, letters)
     loaded = time.perf_counter()
     failed = done = 0
     writer = Writer(format, len(files) > 1)

@@ -15,7 +15,7 @@ def train(
     ] = None,
     words: Annotated[
         int, typer.Option(min=64, help="Words to see, each once: the dial.")
-    ] = 1_000_000,
+    ] = 840_000,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, words and order.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     workers: Annotated[int, typer.Option(min=0, help="Processes that draw words.")] = 1,

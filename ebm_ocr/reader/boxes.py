@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -13,40 +12,43 @@ Box = tuple[float, float, float, float]
 """Left, top, right and bottom edges."""
 
 
-def letter_boxes(ink: np.ndarray, windows: Sequence[tuple[int, int]]) -> list[Box]:
+def letter_boxes(ink: np.ndarray, windows: np.ndarray) -> np.ndarray:
     """A box for each letter, from left to right.
 
     Between the middles of two neighbours the border is where there is least ink, of equal columns
-    the middle one; then each box shrinks to its ink.
+    the middle one; then each box shrinks to its ink. Without ink it is as high as the strip.
 
     >>> ink = np.zeros((5, 12), bool)
     >>> ink[1:4, [2, 3, 8, 9]] = True
-    >>> letter_boxes(ink, [(1, 1), (4, 4)])
-    [(2.0, 1.0, 4.0, 4.0), (8.0, 1.0, 10.0, 4.0)]
+    >>> letter_boxes(ink, np.array([[1, 1], [4, 4]])).tolist()
+    [[2, 1, 4, 4], [8, 1, 10, 4]]
 
     Args:
         ink: (H, w) bool, which pixels of the strip are ink.
-        windows: first and last window of each letter; window ``l`` looks at columns ``2 l`` and
-            ``2 l + 1`` and around them.
+        windows: (n, 2) first and last window of each letter; window ``l`` looks at columns ``2 l``
+            and ``2 l + 1`` and around them.
+
+    Returns:
+        (n, 4) whole pixels: left, top, right and bottom of each, ends excluded.
     """
-    if not windows:
-        return []
     height, width = ink.shape
-    middles = [min((STRIDE * (first + last) + STRIDE) // 2, width - 1) for first, last in windows]
+    if not len(windows):
+        return np.zeros((0, 4), np.int64)
+    middles = np.minimum(windows.sum(1) * STRIDE // 2 + STRIDE // 2, width - 1).tolist()
     columns = ink.sum(0)
-    borders = [0]
+    edges = [0]
     for here, there in pairwise(middles):
         between = columns[here : there + 1]
         least = np.flatnonzero(between == between.min())
-        borders.append(here + int(least[len(least) // 2]))
-    boxes = []
-    for left, right in zip(borders, [*borders[1:], width]):
-        part = ink[:, left:right]
-        across, down = np.flatnonzero(part.any(0)), np.flatnonzero(part.any(1))
-        if len(across):
-            right, left = left + int(across[-1]) + 1, left + int(across[0])
-            top, bottom = int(down[0]), int(down[-1]) + 1
-        else:
-            top, bottom = 0, height
-        boxes.append((float(left), float(top), float(right), float(bottom)))
-    return boxes
+        edges.append(max(here + int(least[len(least) // 2]), edges[-1] + 1))
+    borders = np.minimum([*edges, width], width)
+    shown = np.flatnonzero(columns)
+    first, beyond = np.searchsorted(shown, borders[:-1]), np.searchsorted(shown, borders[1:])
+    empty = first == beyond
+    padded = np.append(shown, 0)
+    left = np.where(empty, borders[:-1], padded[first])
+    right = np.where(empty, borders[1:], padded[beyond - 1] + 1)
+    rows = np.logical_or.reduceat(ink, np.minimum(borders[:-1], width - 1), 1)
+    top = np.where(empty, 0, rows.argmax(0))
+    bottom = np.where(empty, height, height - rows[::-1].argmax(0))
+    return np.stack([left, top, right, bottom], 1)

@@ -48,13 +48,10 @@ class Strip(NamedTuple):
     size: tuple[int, int]
     """Width and height of the image."""
 
-    def in_image(self, box: tuple[float, ...]) -> tuple[float, float, float, float]:
-        """A box of the strip (left, top, right, bottom) in pixels of the image."""
-        x0, y0, x1, y1 = box
-        width, height = self.size
-        across = [min(max(x / self.scale + self.left, 0.0), width) for x in (x0, x1)]
-        down = [min(max(y / self.scale + self.top, 0.0), height) for y in (y0, y1)]
-        return across[0], down[0], across[1], down[1]
+    def in_image(self, boxes: np.ndarray) -> np.ndarray:
+        """(n, 4) boxes of the strip (left, top, right, bottom) in pixels of the image."""
+        placed = boxes / self.scale + (self.left, self.top) * 2
+        return np.clip(placed, 0, self.size * 2)
 
 
 def as_images(images: Any) -> list[Any]:
@@ -166,7 +163,10 @@ def cut_out(
     left, top, right, bottom = box
     before = max(0, -int(np.floor(left))), max(0, -int(np.floor(top)))
     behind = max(0, int(np.ceil(right)) - width), max(0, int(np.ceil(bottom)) - height)
-    framed = np.pad(grey, ((before[1], behind[1]), (before[0], behind[0])), constant_values=paper)
+    framed = grey
+    if any((*before, *behind)):
+        around = (before[1], behind[1]), (before[0], behind[0])
+        framed = np.pad(grey, around, constant_values=paper)
     moved = (left + before[0], top + before[1], right + before[0], bottom + before[1])
     if all(edge == int(edge) for edge in moved) and moved[3] - moved[1] == size[1]:
         x0, y0, x1, y1 = map(int, moved)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -105,11 +107,14 @@ def standardise(strip: Tensor) -> Tensor:
     Args:
         strip: (H, W) floats, either polarity.
     """
-    spread = strip.std(correction=0)
+    values = strip.numpy().ravel()  # a fifth of torch's time on something so small
+    middle = (len(values) - 1) // 2
+    away = values - np.partition(values, middle)[middle]
+    spread = math.sqrt(max(0.0, float(away @ away) / len(away) - float(away.mean()) ** 2))
     if not spread > 1e-3:
         return torch.zeros_like(strip)
-    away = (strip - strip.median()) / spread
-    return away if away.pow(3).mean() >= 0 else -away
+    lean = float(away @ (away * away))
+    return torch.from_numpy(away / np.float32(spread if lean >= 0 else -spread)).view(strip.shape)
 
 
 def batch_strips(strips: list[Tensor]) -> tuple[Tensor, Tensor]:

@@ -25,7 +25,7 @@ DOUBT = 0.02
 def draw_reading(reader: Reader, strip: Strip, word: Word) -> Figure:
     """Image, letters' boxes, energies of the classes in question, and the path of the word."""
     energies, lengths = reader.energies([strip])
-    energies, alphabet = -(-energies[0, : lengths[0]]).log_softmax(1), reader.alphabet
+    energies, alphabet = energies[0, : lengths[0]], reader.alphabet
     doubted = ((-energies).exp() > DOUBT).any(0)
     symbols = sorted({*word.text, *(s for s in alphabet.symbols if doubted[alphabet.places[s]])})
     shown = Alphabet(symbols or [*alphabet.symbols[:1]], sign=alphabet.sign)
@@ -43,8 +43,9 @@ def draw_reading(reader: Reader, strip: Strip, word: Word) -> Figure:
         x, y = (left - strip.left) * strip.scale + MARGIN, (upper - strip.top) * strip.scale
         size = (right - left) * strip.scale, (lower - upper) * strip.scale
         top.add_patch(Rectangle((x - 0.5, y - 0.5), *size, fill=False, edgecolor="tab:orange"))
-    top.set_title(f"{word.text!r}, confidence {word.confidence:.1%}")
-    return cast(Figure, top.figure)
+    figure = cast(Figure, top.figure)
+    figure.suptitle(f"{word.text!r}, confidence {word.confidence:.1%}", parse_math=False)
+    return figure
 
 
 def draw_worst(

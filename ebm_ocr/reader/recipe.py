@@ -45,13 +45,13 @@ DEVELOPMENT_SEED = 1_000_003
 class Recipe:
     """Every number that a training depends on."""
 
-    words: int = 1_000_000
+    words: int = 840_000
     """Words seen, each once."""
     batch: int = 16
     learning_rate: float = 2e-3
     warmup: float = 0.001
     """Share of the steps in which the rate rises."""
-    cooldown: float = 0.4
+    cooldown: float = 0.69
     """Share of the steps, at the end, in which it falls to 0."""
     weight_decay: float = 0.01
     clip: float = 5.0
