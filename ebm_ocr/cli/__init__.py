@@ -57,6 +57,9 @@ def main() -> None:
     """Run the command line; an error that a user can mend is one line."""
     try:
         app()
+    except BrokenPipeError:  # whoever reads our output has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise SystemExit(1) from None
     except ModuleNotFoundError as error:
         extra = {"matplotlib": "plots", "english_words": "train"}.get(str(error.name))
         if extra is None:

@@ -24,6 +24,8 @@ SUFFIXES = frozenset(
     ".bmp .gif .jpeg .jpg .pbm .pgm .png .ppm .tif .tiff .webp".split()  # noqa: SIM905
 )
 """Files of a folder that are read."""
+FEW = 16
+"""Images that one core reads sooner than several."""
 AT_ONCE = 512
 """Images in memory at a time."""
 COLUMNS = "level page_num block_num par_num line_num word_num left top width height conf text"
@@ -124,6 +126,8 @@ def read(
 
     from ..reader import Reader
 
+    if cores is None and len(files) < FEW:
+        cores = 1  # threads would wait for each other longer than they work
     if cores is not None:
         torch.set_num_threads(cores)
     reader = Reader.load(weights)
