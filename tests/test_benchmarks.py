@@ -1,15 +1,17 @@
 """The benchmark compares like with like."""
 
+import json
 import math
 import random
 import re
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from benchmarks import accuracy, alignment, losses
+from benchmarks import accuracy, alignment, losses, reading
 from benchmarks.alignment import BETWEEN, CLASSES, contenders, interleave, make_inputs
 from benchmarks.homework import compare, loop_find_path, loop_train
 from ebm_ocr import (
@@ -146,3 +148,30 @@ def test_a_begun_loss_counts_the_paths_that_begin_with_a_letter():
     goes_on = (-forward_loss(energies[:, 1:], targets)).exp()
     begun = (-forward_loss(energies, targets)).exp() - begins_empty * goes_on
     torch.testing.assert_close((-accuracy.begun_loss(energies, targets)).exp(), begun)
+
+
+def test_readers_are_judged_on_what_is_written(tmp_path, monkeypatch):
+    image = np.full((32, 40), 255, np.uint8)
+    image[8:24, 10:14] = 0
+    about = [{"name": "some", "texts": ["l", "x"], "lower": True}]
+    np.savez(tmp_path / "sets.npz", about=json.dumps(about), **{"0_0": image, "0_1": 255 - image})
+    seen = []
+
+    def contender():
+        def read(images, lower):
+            seen.extend(images)
+            return ["L "] * len(images)
+
+        return read, 1.5
+
+    monkeypatch.setitem(reading.CONTENDERS, "some", contender)
+    found = reading.judge("some", tmp_path / "sets.npz")
+    assert found["exact"] == {"some": 0.5}  # capitals and spaces are forgiven
+    assert found["megabytes"] == 1.5
+    assert found["words_a_second"] > 0 < found["ms_alone"]
+    assert all(np.array_equal(one, image) for one in seen)  # dark on light, for peers
+    sets = [reading.TestSet("some", [image, image], ["l", "x"], True)]
+    monkeypatch.setattr(reading, "RESULTS", tmp_path)
+    monkeypatch.setattr(reading, "draw", lambda *_: None)
+    reading.write_results(sets, {"some": found})
+    assert "| some | 50.0 | 1.5 |" in (tmp_path / "reading.md").read_text(encoding="utf-8")

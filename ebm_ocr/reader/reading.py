@@ -164,9 +164,10 @@ class Reader:
             closed = torch.ones(self.alphabet.size, dtype=torch.bool)
             closed[wanted.classes] = False
             energies = normalise(energies.masked_fill(closed, math.inf))
-        found = (self._search if wanted.lexicon is None else self._choose)(
-            energies, lengths, wanted
-        )
+        if wanted.lexicon is None:
+            found = self._search(energies, lengths, wanted)
+        else:
+            found = self._choose(energies, lengths, wanted.lexicon, wanted.n_best)
         letters: Sequence[tuple[Letter, ...]] = [()] * len(found)
         if wanted.letters:
             letters = self._letters(energies, lengths, [first.text for first, *_ in found], strips)
@@ -202,15 +203,15 @@ class Reader:
             answers[sample].append(Alternative(text, probability, value))
         return answers
 
-    def _choose(self, energies: Tensor, lengths: Tensor, wanted: Wanted) -> list[list[Alternative]]:
+    def _choose(
+        self, energies: Tensor, lengths: Tensor, words: list[str], count: int
+    ) -> list[list[Alternative]]:
         """The best of a lexicon."""
-        assert wanted.lexicon is not None
-        words = wanted.lexicon
         values = lexicon_energies(
             energies, words, lengths, self.beta, "optional", alphabet=self.alphabet
         )
         shares = torch.softmax(-self.beta * values, 1).nan_to_num(0)
-        best = values.topk(min(wanted.n_best, len(words)), largest=False).indices
+        best = values.topk(min(count, len(words)), largest=False).indices
         return [
             [Alternative(words[i], shares[sample, i].item(), values[sample, i].item()) for i in row]
             for sample, row in enumerate(best.tolist())

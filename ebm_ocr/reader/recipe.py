@@ -206,7 +206,22 @@ def train_reader(
     workers: int = 1,
     say: Callable[[Report], None] = print,
 ) -> Training:
-    """Train, or go on where the last checkpoint in ``folder`` left off."""
+    """Train, or go on where the last checkpoint in ``folder`` left off.
+
+    Args:
+        faces: to train with, and to develop on, as :func:`ebm_ocr.reader.fonts.split` gives them.
+        folder: of the checkpoints.
+        dictionary: words that are written now and then.
+        workers: processes that draw words ahead; the words are the same for any number.
+        say: is called with each report.
+
+    Raises:
+        ValueError: no faces, a checkpoint of another recipe.
+        FloatingPointError: a loss that is not finite.
+    """
+    if not (faces["train"] and faces["development"]):
+        counts = f"{len(faces['train'])} and {len(faces['development'])}"
+        raise ValueError(f"expected faces to train with and to develop on, got {counts}")
     last = latest(folder)
     training = Training.resume(last, recipe, device) if last else Training.begin(recipe, device)
     words = Words(faces["train"], recipe.seed, dictionary=dictionary, sizes=recipe.sizes)
@@ -257,13 +272,14 @@ def finish(
 
 
 def commit() -> str:
-    """Of the sources; empty outside a repository."""
-    run = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        encoding="utf-8",
-    )
+    """Of the sources; empty outside a repository, or without git."""
+    command = ["git", "describe", "--always", "--dirty"]
+    try:
+        run = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, encoding="utf-8"
+        )
+    except OSError:
+        return ""
     return run.stdout.strip()
 
 

@@ -94,6 +94,11 @@ def test_a_run_goes_on_longer_but_not_with_another_recipe(small, tmp_path):
         train_reader(other, FACES, tmp_path, workers=0)
 
 
+def test_without_faces_there_is_nothing_to_train_with(tmp_path):
+    with pytest.raises(ValueError, match="develop on, got 1 and 0"):
+        train_reader(SMALL, {**FACES, "development": []}, tmp_path)
+
+
 def test_buckets_hold_each_word_once_and_depend_on_their_number_alone():
     words = Words([default_face()], 0)
     one, again = (Buckets(words, 4)[3] for _ in range(2))
@@ -118,7 +123,7 @@ def test_the_rate_goes_up_stays_and_falls():
     rates = [recipe.rate(step) for step in range(recipe.steps)]
     assert max(rates) == recipe.learning_rate
     assert rates[0] <= recipe.learning_rate
-    assert rates[recipe.steps // 2] == recipe.learning_rate
+    assert rates[recipe.steps // 5] == recipe.learning_rate > rates[recipe.steps // 2]
     assert rates[-1] < 0.01 * recipe.learning_rate
 
 
