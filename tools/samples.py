@@ -1,4 +1,5 @@
-"""Draw the sample images of docs/samples with test faces: ``python tools/samples.py``.
+"""Draw the sample images of docs/samples with test faces: ``python tools/samples.py``; and
+docs/samples.png, what the reader says they are.
 
 Needs the fonts of ``make fonts``; the images themselves are in the repository.
 """
@@ -8,9 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
 
+from ebm_ocr.reader import Reader
 from ebm_ocr.reader.degradation import CLEAN, ROUGH
 from ebm_ocr.reader.fonts import Face, set_of
 from ebm_ocr.reader.words import draw_words, write
@@ -77,6 +80,21 @@ def main() -> None:
         draw(sample, seed).save(folder / f"{name}.png")
     labels = "".join(f"{name}.png\t{sample.text}\n" for name, sample in SAMPLES.items())
     (folder / "labels.tsv").write_text(labels, encoding="utf-8")
+    show(folder)
+
+
+def show(folder: Path) -> None:
+    """All samples, each with what was read and how sure that is; red where it is wrong."""
+    words = Reader.load().read([folder / f"{name}.png" for name in SAMPLES])
+    figure, axes = plt.subplots(3, 4, figsize=(9, 3.6))
+    for ax, (name, sample), word in zip(axes.flat, SAMPLES.items(), words):
+        with Image.open(folder / f"{name}.png") as picture:
+            ax.imshow(picture.convert("RGB"))
+        colour = "black" if word.text == sample.text else "tab:red"
+        ax.set_title(f"{word.text}   {word.confidence:.0%}", color=colour, parse_math=False)
+        ax.axis("off")
+    figure.tight_layout()
+    figure.savefig(folder.with_suffix(".png"), dpi=110)
 
 
 if __name__ == "__main__":

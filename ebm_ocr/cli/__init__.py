@@ -4,6 +4,7 @@ code 2."""
 from __future__ import annotations
 
 import os
+import sys
 
 # torch's threads wait without spinning, so that other programs keep their cores
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -58,7 +59,7 @@ def main() -> None:
     try:
         app()
     except BrokenPipeError:  # whoever reads our output has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
         raise SystemExit(1) from None
     except ModuleNotFoundError as error:
         extra = {"matplotlib": "plots", "english_words": "train"}.get(str(error.name))
