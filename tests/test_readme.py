@@ -2,12 +2,14 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 import ebm_ocr
+from ebm_ocr.cli import main
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -21,14 +23,39 @@ def test_first_example_prints_what_the_readme_shows(trained, monkeypatch, capsys
     assert capsys.readouterr().out == expected
 
 
-def test_engine_example_runs_and_prints_a_span_for_each_letter(capsys):
+def test_reader_example_reads_the_samples(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
     exec(re.findall(r"```python\n(.*?)```", README, re.S)[1], {})
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert first == "Coffee True"
+    assert second.startswith("['C', 'o', 'f', 'f', 'e', 'e'] (")
+    assert third == "True"
+
+
+def test_commands_of_the_readme_say_what_it_shows(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    shown = re.search(r"make read IMAGE=(\S+)\n(.*)\n```", README)
+    monkeypatch.setattr(sys, "argv", ["ebm-ocr", "read", shown[1]])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    assert capsys.readouterr().out.strip() == shown[2]
+
+
+def test_table_of_readers_is_the_one_that_the_benchmark_wrote():
+    measured = (ROOT / "benchmarks/results/reading.md").read_text(encoding="utf-8").splitlines()
+    rows = [row for row in README.splitlines() if re.match(r"\| (ebm_ocr|Tess|Rapid|rapid)", row)]
+    assert len(rows) == 5
+    assert set(rows) <= set(measured)
+
+
+def test_engine_example_runs_and_prints_a_span_for_each_letter(capsys):
+    exec(re.findall(r"```python\n(.*?)```", README, re.S)[2], {})
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["2", "8"]
 
 
 def test_example_of_a_ctc_head_says_what_it_found(capsys):
     names = {}
-    exec(re.findall(r"```python\n(.*?)```", README, re.S)[2], names)
+    exec(re.findall(r"```python\n(.*?)```", README, re.S)[3], names)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3 + 1 + 5
     assert not any(set(line.split()[0]) & set("<>") for line in lines[:3])
@@ -43,7 +70,7 @@ def test_example_of_a_ctc_head_says_what_it_found(capsys):
 
 
 def test_example_of_other_alphabets_runs(capsys):
-    exec(re.findall(r"```python\n(.*?)```", README, re.S)[3], {})
+    exec(re.findall(r"```python\n(.*?)```", README, re.S)[4], {})
     voted, *found, limited = capsys.readouterr().out.splitlines()
     assert voted.startswith("[")
     assert len(found) == 3
@@ -54,7 +81,7 @@ def test_example_of_other_alphabets_runs(capsys):
 @pytest.mark.slow
 def test_example_of_whole_words_runs():
     names = {}
-    exec(re.findall(r"```python\n(.*?)```", README, re.S)[4], names)
+    exec(re.findall(r"```python\n(.*?)```", README, re.S)[5], names)
     assert len(names["history"].loss) == 10
     assert len(names["texts"]) == len(names["batch"].images)
 
@@ -124,7 +151,7 @@ def test_make_targets_named_in_the_readme_exist():
 
 def test_what_is_guaranteed_is_held_by_tests_that_exist():
     text = (ROOT / "docs/guarantees.md").read_text(encoding="utf-8")
-    sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("*.py"))
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
     rows = [row for row in text.splitlines() if re.match(r"\| (?!what|---)", row)]
     assert len(rows) > 25
     for row in rows:
