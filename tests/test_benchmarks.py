@@ -175,3 +175,14 @@ def test_readers_are_judged_on_what_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr(reading, "draw", lambda *_: None)
     reading.write_results(sets, {"some": found})
     assert "| some | 50.0 | 1.5 |" in (tmp_path / "reading.md").read_text(encoding="utf-8")
+
+
+def test_a_crop_holds_the_ink_and_paper_around_it():
+    image = np.full((32, 40), 200, np.uint8)
+    image[8:24, 10:14] = 0
+    part = reading.cropped(image, (10, 8, 14, 24), 3)
+    assert part.shape == (16 + 6, 4 + 6)
+    assert (part[3:-3, 3:-3] == 0).all()
+    assert part.min(0)[0] == part.min(1)[0] == 200
+    edge = reading.cropped(image, (0, 0, 40, 32), 2)
+    assert edge.shape == (36, 44)

@@ -17,6 +17,10 @@ def train(
         int, typer.Option(min=64, help="Words to see, each once: the dial.")
     ] = 840_000,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, words and order.")] = 0,
+    init: Annotated[
+        Path | None,
+        typer.Option(help="Weights to begin with, such as an earlier run's; by default random."),
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     workers: Annotated[int, typer.Option(min=0, help="Processes that draw words.")] = 1,
 ) -> None:
@@ -28,12 +32,14 @@ def train(
 
     ebm-ocr train --fonts fonts --out runs/print94
     """
+    from ..reader import Reader
     from ..reader.checkpoint import write_checkpoint
     from ..reader.fonts import find_faces, split, why_refused
-    from ..reader.recipe import Recipe, Report, finish, train_reader
+    from ..reader.recipe import Material, Recipe, Report, finish, train_reader
     from ..reader.words import dictionary
 
     recipe = Recipe(words=words, seed=seed)
+    begun = None if init is None else Reader.load(init)
     found = find_faces(*(fonts or [Path("fonts")]))
     reasons = [why_refused(face) for face in found]
     for reason in filter(None, reasons):
@@ -48,9 +54,16 @@ def train(
             f"development clean {report.clean:.1%}, rough {report.rough:.1%}"
         )
 
+    material = Material(faces, dictionary())
     training = train_reader(
-        recipe, faces, out, dictionary=dictionary(), device=device, workers=workers, say=say
+        recipe,
+        material,
+        out,
+        device=device,
+        workers=workers,
+        init=begun,
+        say=say,
     )
     path = out / "reader.safetensors"
-    write_checkpoint(path, finish(training, faces, dictionary()))
+    write_checkpoint(path, finish(training, material))
     typer.echo(f"weights: {path}")

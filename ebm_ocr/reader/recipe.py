@@ -29,7 +29,7 @@ from .confidence import fit_beta
 from .degradation import CLEAN, ROUGH
 from .fonts import Face, FontSet
 from .network import ASCII, ReaderNet, batch_strips
-from .reading import to_weights
+from .reading import Reader, to_weights
 from .words import Sample, Words, draw_words
 
 BUCKET = 32
@@ -72,6 +72,15 @@ class Recipe:
         up = (step + 1) / max(1, self.warmup * self.steps)
         down = (self.steps - step) / max(1, self.cooldown * self.steps)
         return self.learning_rate * min(1.0, up, down)
+
+
+class Material(NamedTuple):
+    """What words are drawn with, and what is written."""
+
+    faces: dict[FontSet, list[Face]]
+    """To train with, and to develop on, as :func:`ebm_ocr.reader.fonts.split` gives them."""
+    dictionary: Sequence[str] = ()
+    """Words that are written now and then."""
 
 
 class Report(NamedTuple):
@@ -141,11 +150,20 @@ class Training:
     loss: list[float] = field(default_factory=list)
 
     @classmethod
-    def begin(cls, recipe: Recipe, device: torch.device | str = "cpu") -> Training:
-        """At the first step; torch's global generator is left as it was."""
+    def begin(
+        cls, recipe: Recipe, device: torch.device | str = "cpu", init: Reader | None = None
+    ) -> Training:
+        """At the first step, with the weights of ``init`` or random ones; torch's global generator
+        is left as it was."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             network = ReaderNet(recipe.channels, recipe.depth)
+        if init is not None:
+            try:
+                network.load_state_dict(init.network.state_dict())
+            except RuntimeError as error:
+                shape = f"{recipe.channels} channels, depth {recipe.depth}"
+                raise ValueError(f"expected weights to begin with of {shape}") from error
         network.to(device)
         rates = recipe.learning_rate, (0.9, 0.98)
         weights = network.parameters()
@@ -198,34 +216,37 @@ class Training:
 
 def train_reader(
     recipe: Recipe,
-    faces: dict[FontSet, list[Face]],
+    material: Material,
     folder: Path,
     *,
-    dictionary: Sequence[str] = (),
     device: torch.device | str = "cpu",
     workers: int = 1,
+    init: Reader | None = None,
     say: Callable[[Report], None] = print,
 ) -> Training:
     """Train, or go on where the last checkpoint in ``folder`` left off.
 
     Args:
-        faces: to train with, and to develop on, as :func:`ebm_ocr.reader.fonts.split` gives them.
         folder: of the checkpoints.
-        dictionary: words that are written now and then.
         workers: processes that draw words ahead; the words are the same for any number.
+        init: whose weights a new run begins with; a run that goes on has its own.
         say: is called with each report.
 
     Raises:
         ValueError: no faces, a checkpoint of another recipe.
         FloatingPointError: a loss that is not finite.
     """
+    faces = material.faces
     if not (faces["train"] and faces["development"]):
         counts = f"{len(faces['train'])} and {len(faces['development'])}"
         raise ValueError(f"expected faces to train with and to develop on, got {counts}")
     last = latest(folder)
-    training = Training.resume(last, recipe, device) if last else Training.begin(recipe, device)
-    words = Words(faces["train"], recipe.seed, dictionary=dictionary, sizes=recipe.sizes)
-    judge = development(faces, recipe, dictionary)
+    if last:
+        training = Training.resume(last, recipe, device)
+    else:
+        training = Training.begin(recipe, device, init)
+    words = Words(faces["train"], recipe.seed, dictionary=material.dictionary, sizes=recipe.sizes)
+    judge = development(recipe, material)
     autocast = torch.autocast(torch.device(device).type, torch.bfloat16, has_bfloat16(device))
     before = time.perf_counter() - training.seconds
     for batch in batches(words, recipe, training.step, workers):
@@ -248,9 +269,7 @@ def train_reader(
     return training
 
 
-def finish(
-    training: Training, faces: dict[FontSet, list[Face]], dictionary: Sequence[str]
-) -> Checkpoint:
+def finish(training: Training, material: Material) -> Checkpoint:
     """The weights of a training in half precision, the temperature of confidences fitted on
     development words, clean and rough."""
     about = {
@@ -262,7 +281,7 @@ def finish(
     network = ReaderNet(training.recipe.channels, training.recipe.depth)
     weights = training.network.state_dict().items()
     network.load_state_dict({name: tensor.half().float() for name, tensor in weights})
-    judge = development(faces, training.recipe, dictionary)
+    judge = development(training.recipe, material)
     energies = []
     for batch in itertools.chain.from_iterable(judge):
         with torch.inference_mode():
@@ -283,14 +302,13 @@ def commit() -> str:
     return run.stdout.strip()
 
 
-def development(
-    faces: dict[FontSet, list[Face]], recipe: Recipe, dictionary: Sequence[str]
-) -> list[list[Strips]]:
+def development(recipe: Recipe, material: Material) -> list[list[Strips]]:
     """Words of development fonts in batches, clean and rough."""
     found = []
     for limits in (CLEAN, ROUGH):
-        where = faces["development"], DEVELOPMENT_SEED, limits, dictionary, recipe.sizes
-        samples = sorted(map(Words(*where).sample, range(JUDGED)), key=_width)
+        faces, dictionary = material.faces["development"], material.dictionary
+        words = Words(faces, DEVELOPMENT_SEED, limits, dictionary, recipe.sizes)
+        samples = sorted(map(words.sample, range(JUDGED)), key=_width)
         size = recipe.batch
         found.append([make_strips(samples[i : i + size]) for i in range(0, JUDGED, size)])
     return found

@@ -13,11 +13,20 @@ import torch
 from ebm_ocr.reader import recipe as module
 from ebm_ocr.reader.checkpoint import latest, read_checkpoint
 from ebm_ocr.reader.fonts import default_face
-from ebm_ocr.reader.reading import from_weights
-from ebm_ocr.reader.recipe import ASCII, BUCKET, Buckets, Recipe, finish, train_reader
+from ebm_ocr.reader.reading import Reader, from_weights
+from ebm_ocr.reader.recipe import (
+    ASCII,
+    BUCKET,
+    Buckets,
+    Material,
+    Recipe,
+    Training,
+    finish,
+    train_reader,
+)
 from ebm_ocr.reader.words import Words
 
-FACES = {"train": [default_face()], "development": [default_face()], "test": []}
+MATERIAL = Material({"train": [default_face()], "development": [default_face()], "test": []})
 SMALL = Recipe(words=64, batch=4, channels=(4, 4, 4, 8), depth=1)
 
 
@@ -34,7 +43,7 @@ def weights(training):
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_training_that_was_broken_off_goes_on_to_the_same_bits(small, tmp_path, workers):
     said = []
-    whole = train_reader(SMALL, FACES, tmp_path / "whole", workers=0, say=said.append)
+    whole = train_reader(SMALL, MATERIAL, tmp_path / "whole", workers=0, say=said.append)
     assert [report.words for report in said] == [24, 48, 64]
     assert whole.step == 16
 
@@ -43,10 +52,10 @@ def test_a_training_that_was_broken_off_goes_on_to_the_same_bits(small, tmp_path
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_reader(SMALL, FACES, tmp_path / "parts", workers=workers, say=stop)
+        train_reader(SMALL, MATERIAL, tmp_path / "parts", workers=workers, say=stop)
     assert latest(tmp_path / "parts").name == "step-00000006.safetensors"
     rest = []
-    parts = train_reader(SMALL, FACES, tmp_path / "parts", workers=workers, say=rest.append)
+    parts = train_reader(SMALL, MATERIAL, tmp_path / "parts", workers=workers, say=rest.append)
     assert torch.equal(weights(parts), weights(whole))
     assert [r._replace(seconds=0) for r in parts.reports] == [r._replace(seconds=0) for r in said]
     assert len(rest) == 2
@@ -61,8 +70,9 @@ from ebm_ocr.reader import recipe as module
 from ebm_ocr.reader.fonts import default_face
 module.REPORT, module.JUDGED = 8, 8
 faces = {"train": [default_face()], "development": [default_face()], "test": []}
+material = module.Material(faces)
 recipe = module.Recipe(words=64, batch=4, channels=(4, 4, 4, 8), depth=1)
-module.train_reader(recipe, faces, Path(sys.argv[1]), workers=0, say=lambda _: None)
+module.train_reader(recipe, material, Path(sys.argv[1]), workers=0, say=lambda _: None)
 """
 
 
@@ -86,17 +96,27 @@ def test_kill_9_at_any_moment_loses_nothing(tmp_path):
 
 
 def test_a_run_goes_on_longer_but_not_with_another_recipe(small, tmp_path):
-    train_reader(SMALL, FACES, tmp_path, workers=0, say=lambda _: None)
+    train_reader(SMALL, MATERIAL, tmp_path, workers=0, say=lambda _: None)
     longer = Recipe(words=72, batch=4, channels=(4, 4, 4, 8), depth=1)
-    assert train_reader(longer, FACES, tmp_path, workers=0, say=lambda _: None).step == 18
+    assert train_reader(longer, MATERIAL, tmp_path, workers=0, say=lambda _: None).step == 18
     other = Recipe(words=72, batch=4, channels=(4, 4, 4, 8), depth=1, learning_rate=1.0)
     with pytest.raises(ValueError, match=r"was begun with: learning_rate=0\.002"):
-        train_reader(other, FACES, tmp_path, workers=0)
+        train_reader(other, MATERIAL, tmp_path, workers=0)
+
+
+def test_a_run_may_begin_with_the_weights_of_another(small, tmp_path):
+    first = train_reader(SMALL, MATERIAL, tmp_path / "first", workers=0, say=lambda _: None)
+    begun = Training.begin(SMALL, init=Reader(first.network))
+    assert torch.equal(weights(begun), weights(first))
+    assert begun.step == 0
+    other = Recipe(words=4, batch=4, channels=(4, 4, 4, 8), depth=2)
+    with pytest.raises(ValueError, match=r"begin with of .* depth 2"):
+        Training.begin(other, init=Reader(first.network))
 
 
 def test_without_faces_there_is_nothing_to_train_with(tmp_path):
     with pytest.raises(ValueError, match="develop on, got 1 and 0"):
-        train_reader(SMALL, {**FACES, "development": []}, tmp_path)
+        train_reader(SMALL, Material({**MATERIAL.faces, "development": []}), tmp_path)
 
 
 def test_buckets_hold_each_word_once_and_depend_on_their_number_alone():
@@ -128,8 +148,8 @@ def test_the_rate_goes_up_stays_and_falls():
 
 
 def test_weights_know_alphabet_geometry_and_how_they_came_about(small, tmp_path):
-    training = train_reader(SMALL, FACES, tmp_path, workers=0, say=lambda _: None)
-    checkpoint = finish(training, FACES, ())
+    training = train_reader(SMALL, MATERIAL, tmp_path, workers=0, say=lambda _: None)
+    checkpoint = finish(training, MATERIAL)
     assert checkpoint.about["recipe"]["words"] == 64
     assert len(checkpoint.about["reports"]) == 3
     reader = from_weights(checkpoint, "some")
