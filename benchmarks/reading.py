@@ -65,13 +65,13 @@ def make_sets(count: int) -> list[TestSet]:
     """The five sets, ``count`` words each: the same words for the same count."""
     from ebm_ocr.reader.degradation import CLEAN, Limits
     from ebm_ocr.reader.fonts import find_faces, split, why_refused
-    from ebm_ocr.reader.words import dictionary, draw_text, draw_words, write
+    from ebm_ocr.reader.words import draw_text, draw_words, load_dictionary, write
 
     found = [face for face in find_faces(FONTS) if why_refused(face) is None]
     faces = split(found)["test"]
     written = [face for face in faces if face.path.parent.name in HANDWRITING.split()]
     plain = [face for face in faces if face not in set(written)]
-    words = dictionary()
+    words = load_dictionary()
     noisy = Limits(3.0, 0.2, 0.0, 0.0, 1.4, 0.4, 0.0, 25 / 255, 0.1, 0, 95, 0.5)
 
     def letters(rng: np.random.Generator, least: int = 3, most: int = 9) -> str:
@@ -238,6 +238,9 @@ def judge(name: str, file: Path) -> dict[str, Any]:
         found["exact"][about["name"]] = float(
             np.mean([a == t for a, t in zip(answers, about["texts"])])
         )
+        if not about["lower"]:
+            pairs = zip(answers, about["texts"])
+            found["case_apart"] = float(np.mean([a.lower() == t.lower() for a, t in pairs]))
         if number:
             continue
         batch, one = [], []
@@ -261,7 +264,7 @@ def judge(name: str, file: Path) -> dict[str, Any]:
 def main() -> None:
     """Measure all contenders, one after the other, each in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=1_000, help="words of each set")
+    parser.add_argument("--count", type=int, default=600, help="words of each set")
     parser.add_argument("--peers", type=Path, help="folder with rapidocr/ and rapidocrlite/")
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -309,7 +312,7 @@ def write_results(sets: Sequence[TestSet], results: dict[str, Any]) -> None:
     """Table, numbers and picture."""
     lines = [
         f"Measured {date.today()} on {os.cpu_count()} cores of {platform.machine()}; "
-        f"{len(sets[0].texts)} words a set (`python -m benchmarks.reading`).",
+        f"{len(sets[0].texts)} words a set (`python -m benchmarks.reading --peers DIR`).",
         "Words read exactly in %, megabytes of weights, words a second in batches, milliseconds of",
         "one image alone:",
         "",
@@ -322,6 +325,8 @@ def write_results(sets: Sequence[TestSet], results: dict[str, Any]) -> None:
             f"{found['megabytes']:.1f} | {found['words_a_second']:.0f} | {found['ms_alone']:.1f}"
         )
         lines.append(f"| {name} | {shares} | {speed} |")
+    apart = ", ".join(f"{name} {100 * one['case_apart']:.1f}" for name, one in results.items())
+    lines += ["", f"All symbols, case apart: {apart}."]
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "reading.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     kept = {
@@ -339,7 +344,7 @@ def draw(sets: Sequence[TestSet], results: dict[str, Any]) -> None:
     import matplotlib.pyplot as plt
 
     figure, (top, *rows) = plt.subplots(
-        1 + len(sets), 1, figsize=(9, 8), height_ratios=[4] + [1] * len(sets)
+        1 + len(sets), 1, figsize=(9, 7), height_ratios=[5] + [1] * len(sets)
     )
     for number, (name, found) in enumerate(results.items()):
         for kind, marker in (
@@ -363,13 +368,13 @@ def draw(sets: Sequence[TestSet], results: dict[str, Any]) -> None:
         ax.set_title(one.name, fontsize=8, loc="left", pad=2)
         answers = results.get("ebm_ocr", {}).get("read", {}).get(one.name, [""] * len(one.texts))
         x = 0.0
-        for image, text, answer in list(zip(one.images, one.texts, answers))[:7]:
+        for image, text, answer in list(zip(one.images, one.texts, answers))[:6]:
             width = image.shape[1]
             ax.imshow(image, cmap="gray", vmin=0, vmax=255, extent=(x, x + width, 0, 32))
             wrong = answer != text
             ax.text(x, -14, answer, fontsize=7, color="C3" if wrong else "black", parse_math=False)
             x += width + 14
-        ax.set(xlim=(0, 1000), ylim=(-16, 33), aspect="equal")
+        ax.set(xlim=(0, 640), ylim=(-16, 33), aspect="equal")
     figure.tight_layout()
     figure.savefig(RESULTS / "reading.png", dpi=130)
 

@@ -129,8 +129,10 @@ _EXTRAS = {"matplotlib": "plots", "IPython": "notebook", "pygments": "notebook"}
 
 _NEEDS = {"plots": "matplotlib", "diagrams": "matplotlib", "display": "IPython"}
 
+_LACKING = {module for module, library in _NEEDS.items() if not find_spec(library)}
+
 # a star import takes what the installed extras allow
-__all__ = [n for n, m in _MODULE_OF.items() if m not in _NEEDS or find_spec(_NEEDS[m])]
+__all__ = [name for name, module in _MODULE_OF.items() if module not in _LACKING]
 
 
 def __getattr__(name: str) -> Any:

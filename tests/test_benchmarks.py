@@ -154,19 +154,26 @@ def test_readers_are_judged_on_what_is_written(tmp_path, monkeypatch):
     image = np.full((32, 40), 255, np.uint8)
     image[8:24, 10:14] = 0
     about = [{"name": "some", "texts": ["l", "x"], "lower": True}]
-    np.savez(tmp_path / "sets.npz", about=json.dumps(about), **{"0_0": image, "0_1": 255 - image})
+    about += [{"name": "any", "texts": ["L", "l"], "lower": False}]
+    np.savez(
+        tmp_path / "sets.npz",
+        about=json.dumps(about),
+        **dict.fromkeys(["1_0", "1_1", "0_0"], image),
+        **{"0_1": 255 - image},
+    )
     seen = []
 
     def contender():
         def read(images, lower):
             seen.extend(images)
-            return ["L "] * len(images)
+            return ["L " if lower else "L"] * len(images)
 
         return read, 1.5
 
     monkeypatch.setitem(reading.CONTENDERS, "some", contender)
     found = reading.judge("some", tmp_path / "sets.npz")
-    assert found["exact"] == {"some": 0.5}  # capitals and spaces are forgiven
+    assert found["exact"] == {"some": 0.5, "any": 0.5}  # a-z: capitals and spaces are forgiven
+    assert found["case_apart"] == 1
     assert found["megabytes"] == 1.5
     assert found["words_a_second"] > 0 < found["ms_alone"]
     assert all(np.array_equal(one, image) for one in seen)  # dark on light, for peers

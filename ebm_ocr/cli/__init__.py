@@ -4,7 +4,6 @@ code 2."""
 from __future__ import annotations
 
 import os
-import sys
 
 # torch's threads wait without spinning, so that other programs keep their cores
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -58,9 +57,6 @@ def main() -> None:
     """Run the command line; an error that a user can mend is one line."""
     try:
         app()
-    except BrokenPipeError:  # whoever reads our output has enough
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
-        raise SystemExit(1) from None
     except ModuleNotFoundError as error:
         extra = {"matplotlib": "plots", "english_words": "train"}.get(str(error.name))
         if extra is None:

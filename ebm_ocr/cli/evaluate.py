@@ -7,19 +7,19 @@ from typing import Annotated
 
 import typer
 
+from .read import Charset, Lexicon, Weights, read_lexicon
+
 
 def evaluate(
     labels: Annotated[
         Path, typer.Argument(help="A file of lines: image TAB word; images beside the file.")
     ],
-    charset: Annotated[str | None, typer.Option(help="What may come, as in tr: 'a-z0-9'.")] = None,
-    lexicon: Annotated[Path | None, typer.Option(help="A file of words, one a line.")] = None,
+    charset: Charset = None,
+    lexicon: Lexicon = None,
     worst: Annotated[
         Path | None, typer.Option(help="A picture of the worst readings (needs matplotlib).")
     ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="Weights of your own, from ebm-ocr train.")
-    ] = None,
+    weights: Weights = None,
 ) -> None:
     """Say how well the reader does on images whose words are known.
 
@@ -30,7 +30,6 @@ def evaluate(
     from ..reader import Reader
     from ..reader.images import to_strip
     from ..reader.scores import read_labels, score
-    from .read import read_lexicon
 
     rows = read_labels(labels)
     reader = Reader.load(weights)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import glob
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from enum import Enum
-from io import StringIO
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -49,13 +49,17 @@ class Found(NamedTuple):
     error: str = ""
 
 
-class Wanted(NamedTuple):
-    """What may come, and how many texts."""
-
-    charset: str | None
-    lexicon: list[str] | None
-    n_best: int
-    letters: bool
+Weights = Annotated[Path | None, typer.Option(help="Weights of your own, from ebm-ocr train.")]
+Charset = Annotated[
+    str | None,
+    typer.Option(
+        help="What may come, as in tr: 'a-z0-9'. The nearest of these is read: under a-z a "
+        "capital reads as the small letter that looks most like it, and I may become l."
+    ),
+]
+Lexicon = Annotated[
+    Path | None, typer.Option(help="A file of words, one a line: the best of them is read.")
+]
 
 
 def read(
@@ -72,20 +76,14 @@ def read(
             "object a line, with letters, boxes and alternatives.",
         ),
     ] = Format.txt,
-    charset: Annotated[
-        str | None,
-        typer.Option(
-            help="What may come, as in tr: 'a-z0-9'. The nearest of these is read: under a-z a "
-            "capital reads as the small letter that looks most like it, and I may become l. To "
-            "fold capitals, use --lower."
-        ),
-    ] = None,
+    charset: Charset = None,
     lower: Annotated[
-        bool, typer.Option("--lower", help="Read with all letters, then write them small.")
+        bool,
+        typer.Option(
+            "--lower", help="Read with all letters, then write them small: folds capitals."
+        ),
     ] = False,
-    lexicon: Annotated[
-        Path | None, typer.Option(help="A file of words, one a line: the best of them is read.")
-    ] = None,
+    lexicon: Lexicon = None,
     n_best: Annotated[int, typer.Option(min=1, help="Texts an image, the best first.")] = 1,
     min_confidence: Annotated[
         float,
@@ -101,9 +99,7 @@ def read(
     timings: Annotated[
         bool, typer.Option("--timings", help="Say on stderr what took how long.")
     ] = False,
-    weights: Annotated[
-        Path | None, typer.Option(help="Weights of your own, from ebm-ocr train.")
-    ] = None,
+    weights: Weights = None,
 ) -> None:
     """Read the word in each image. Nothing is downloaded, ever.
 
@@ -133,15 +129,21 @@ def read(
     reader = Reader.load(weights)
     reader.alphabet.subset(charset)  # what is wrong with the call is said before files are opened
     reader.alphabet.encode_all(words or [])
-    letters = format is not Format.txt or plot is not None
-    wanted = Wanted(charset, words, n_best, letters)
+    decode = partial(
+        reader.read_strips,
+        charset=charset,
+        lexicon=words,
+        n_best=n_best,
+        letters=format is not Format.txt or plot is not None,
+    )
+    gallery = None if plot is None else Gallery(reader, plot)
     loaded = time.perf_counter()
     failed = done = 0
     writer = Writer(format, len(files) > 1)
     with tqdm(files, unit="image", disable=len(files) < 50 or None, file=sys.stderr) as progress:
         for begin in range(0, len(files), AT_ONCE):
             some = files[begin : begin + AT_ONCE]
-            for found in read_files(reader, some, wanted, plot, progress):
+            for found in read_files(decode, some, gallery, progress):
                 failed += bool(found.error)
                 done += 1
                 if found.error:
@@ -194,7 +196,7 @@ def read_lexicon(path: Path) -> list[str]:
         OSError, ValueError: no file, no text, no words.
     """
     try:
-        words = path.read_text(encoding="utf-8").split("\n")
+        words = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise ValueError(f"expected a lexicon in UTF-8, got {path}: {error}") from error
     words = [*dict.fromkeys(word.strip() for word in words if word.strip())]
@@ -204,7 +206,10 @@ def read_lexicon(path: Path) -> list[str]:
 
 
 def read_files(
-    reader: Reader, files: list[str], wanted: Wanted, plot: Path | None, progress: tqdm
+    decode: Callable[[list[Strip]], list[Word]],
+    files: list[str],
+    gallery: Gallery | None,
+    progress: tqdm,
 ) -> Iterator[Found]:
     """Words of some files, in their order; of those that are no images, what is wrong."""
     from ..reader.images import to_strip
@@ -218,24 +223,35 @@ def read_files(
             errors[place] = error.strerror or str(error)
         except ValueError as error:
             errors[place] = str(error)
-    words = dict(zip(strips, reader.read_strips([*strips.values()], *wanted)))
+    words = dict(zip(strips, decode([*strips.values()])))
     for place, name in enumerate(files):
         if place in errors:
             yield Found(name, error=errors[place])
             continue
-        if plot is not None:
-            save_picture(plot, name, reader, strips[place], words[place])
+        if gallery is not None:
+            gallery.hang(name, strips[place], words[place])
         yield Found(name, words[place])
 
 
-def save_picture(folder: Path, name: str, reader: Reader, strip: Strip, word: Word) -> None:
-    """Write what the reader saw beside others, under the image's name."""
-    from ..reader.picture import draw_reading, plt
+class Gallery:
+    """A folder with what the reader saw of each image, under the image's name; images of the same
+    name in different folders are numbered."""
 
-    folder.mkdir(parents=True, exist_ok=True)
-    figure = draw_reading(reader, strip, word)
-    figure.savefig(folder / f"{'stdin' if name == '-' else Path(name).stem}.png", dpi=150)
-    plt.close(figure)
+    def __init__(self, reader: Reader, folder: Path) -> None:
+        from ..reader import picture  # or no matplotlib: said before files are opened
+
+        self.picture, self.reader, self.folder = picture, reader, folder
+        self.names: Counter[str] = Counter()
+
+    def hang(self, name: str, strip: Strip, word: Word) -> None:
+        """One more."""
+        stem = "stdin" if name == "-" else Path(name).stem
+        self.names[stem] += 1
+        number = f"-{self.names[stem]}" if self.names[stem] > 1 else ""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        figure = self.picture.draw_reading(self.reader, strip, word)
+        figure.savefig(self.folder / f"{stem}{number}.png", dpi=150)
+        self.picture.plt.close(figure)
 
 
 def lowered(word: Word) -> Word:
@@ -287,11 +303,8 @@ class Writer:
             return
         box = around(found.word)
         place = [5, self.pages, 1, 1, 1, 1, box[0], box[1], box[2] - box[0], box[3] - box[1]]
-        row = StringIO()
-        csv.writer(row, "excel-tab", quoting=csv.QUOTE_NONE, quotechar=None).writerow(
-            [*place, f"{100 * found.word.confidence:.2f}", found.word.text]
-        )
-        print(row.getvalue(), end="")
+        row = [*place, f"{100 * found.word.confidence:.2f}", found.word.text]
+        print(*row, sep="\t")  # no symbol is a tab
 
 
 def around(word: Word) -> tuple[int, int, int, int]:

@@ -10,7 +10,7 @@ import typer
 
 def render(
     words: Annotated[list[str], typer.Argument(help="What to write, an image a word.")],
-    out: Annotated[Path, typer.Option(help="The folder for WORD.png; numbered, with labels.tsv.")],
+    out: Annotated[Path, typer.Option(help="The folder for 0000.png and so on, and labels.tsv.")],
     font: Annotated[
         Path | None, typer.Option(help="A font file; by default DejaVu Sans Mono.")
     ] = None,
@@ -18,7 +18,7 @@ def render(
     rough: Annotated[bool, typer.Option("--rough", help="As a camera sees it, not clean.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of what happens to a rough image.")] = 0,
 ) -> None:
-    """Write words as images, with the labels that evaluate and train take.
+    """Write words as images, with the labels that evaluate takes.
 
     ebm-ocr render hello world --out samples --font Lato.ttf --rough
     """

@@ -14,8 +14,9 @@ def train(
         list[Path] | None, typer.Option(help="Folders of fonts; by default fonts/ (make fonts).")
     ] = None,
     words: Annotated[
-        int, typer.Option(min=64, help="Words to see, each once: the dial.")
-    ] = 840_000,
+        int | None,
+        typer.Option(min=64, help="Words to see, each once: the dial. [default: as shipped]"),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, words and order.")] = 0,
     init: Annotated[
         Path | None,
@@ -26,7 +27,7 @@ def train(
 ) -> None:
     """Train a reader on words drawn with fonts; broken off, it goes on where it was.
 
-    The command that made the weights in the package. Every thousand steps it says how many words
+    The command that made the weights in the package. Every 64,000 words it says how many words
     of development fonts are read, and keeps a checkpoint; a second call with the same --out
     resumes from the last one, to the same bits. With more --words a run goes on longer.
 
@@ -36,9 +37,9 @@ def train(
     from ..reader.checkpoint import write_checkpoint
     from ..reader.fonts import find_faces, split, why_refused
     from ..reader.recipe import Material, Recipe, Report, finish, train_reader
-    from ..reader.words import dictionary
+    from ..reader.words import load_dictionary
 
-    recipe = Recipe(words=words, seed=seed)
+    recipe = Recipe(seed=seed) if words is None else Recipe(words=words, seed=seed)
     begun = None if init is None else Reader.load(init)
     found = find_faces(*(fonts or [Path("fonts")]))
     reasons = [why_refused(face) for face in found]
@@ -54,7 +55,7 @@ def train(
             f"development clean {report.clean:.1%}, rough {report.rough:.1%}"
         )
 
-    material = Material(faces, dictionary())
+    material = Material(faces, load_dictionary())
     training = train_reader(
         recipe,
         material,

@@ -26,7 +26,8 @@ WIDEST = 2_048
 MOST = 50_000_000
 """Pixels of an image at most, however well a file packs them."""
 KEPT = 6, 30
-"""Heights of ink, in pixels, that are read as they are; others are scaled."""
+"""Heights of ink, in pixels, that are read as they are; more is made smaller, less larger where
+the image has room."""
 SCALED = 22
 """Height of ink after scaling."""
 ROOM = 6
@@ -100,7 +101,10 @@ def to_strip(image: Any) -> Strip:
         )
     paper, inked = find_ink(grey)
     left, top, right, bottom = map(float, inked)
-    scale = 1.0 if KEPT[0] <= bottom - top <= KEPT[1] else SCALED / (bottom - top)
+    tall = bottom - top
+    scale = 1.0 if tall <= KEPT[1] else SCALED / tall
+    if tall < KEPT[0]:  # of a whole image that is small; a dash on a strip stays one
+        scale = max(1.0, min(SCALED / tall, HEIGHT / height))
     if height * scale <= HEIGHT + 2:  # whole, there is nothing to choose
         scale, top, bottom = min(scale, HEIGHT / height), 0.0, float(height)
     left, right = max(0.0, left - ROOM / scale), min(float(width), right + ROOM / scale)
@@ -203,32 +207,46 @@ def _file_to_grey(file: str | os.PathLike[str] | bytes) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what matters is an error, below
             with Image.open(source) as picture:
+                _check_size(*picture.size)
+                picture.load()
                 return _picture_to_grey(picture)
     except UnidentifiedImageError as error:
         raise ValueError("expected an image, got a file of another kind") from error
     except Image.DecompressionBombError as error:
         raise ValueError(f"expected at most {MOST:,} pixels, got far more") from error
-    except (OSError, SyntaxError, EOFError, MemoryError, OverflowError) as error:
+    except Refused:
+        raise
+    except Exception as error:  # decoders raise anything
         if isinstance(error, OSError) and error.errno is not None:
             raise  # no such file, no permission
-        raise ValueError(f"expected a whole image, got a damaged one: {error}") from error
+        reason = " ".join(f"{error}".split())
+        raise ValueError(f"expected a whole image, got a damaged one: {reason:.80}") from error
+
+
+class Refused(ValueError):
+    """An image that was decoded, and is none that can be read."""
+
+
+def _check_size(width: int, height: int) -> None:
+    """Refuse what is too large to decode."""
+    if width * height > MOST:
+        raise Refused(f"expected at most {MOST:,} pixels, got {width} x {height}")
 
 
 def _picture_to_grey(picture: Image.Image) -> np.ndarray:
     """A picture of PIL in any mode, turned as its EXIF data say."""
-    width, height = picture.size
-    if width * height > MOST:
-        raise ValueError(f"expected at most {MOST:,} pixels, got {width} x {height}")
+    _check_size(*picture.size)
     frames = getattr(picture, "n_frames", 1)
     if frames > 1:
-        raise ValueError(f"expected one picture, got {frames} in one file")
+        raise Refused(f"expected one picture, got {frames} in one file")
     picture = ImageOps.exif_transpose(picture)
     if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
         values = np.asarray(picture, np.float32)
-        if not np.isfinite(values).all():
-            raise ValueError("expected pixels that are finite, got NaN or inf")
-        most = 65_535.0 if picture.mode != "F" else 1.0 if values.max(initial=0) <= 1 else 255.0
-        return np.clip(values / most, 0, 1)
+        lowest, highest = float(values.min(initial=0)), float(values.max(initial=0))
+        most = 65_535.0 if picture.mode != "F" else 1.0 if highest <= 1 else 255.0
+        if not (lowest >= 0 and highest <= most):
+            raise Refused(f"expected pixels in 0..{most:g}, got {lowest:g}..{highest:g}")
+        return values / np.float32(most)
     if picture.mode in ("1", "L"):
         return np.asarray(picture.convert("L"), np.float32) / 255
     has_alpha = "A" in picture.getbands() or "transparency" in picture.info
@@ -242,8 +260,7 @@ def _array_to_grey(array: np.ndarray, expected: str) -> np.ndarray:
         raise ValueError(f"expected {expected}, got {array.shape}")
     if 0 in array.shape:
         raise ValueError(f"expected at least {SMALLEST} x {SMALLEST} pixels, got {array.shape}")
-    if array.shape[0] * array.shape[1] > MOST:
-        raise ValueError(f"expected at most {MOST:,} pixels, got {array.shape}")
+    _check_size(array.shape[1], array.shape[0])
     values: np.ndarray
     if array.dtype == np.bool_:
         values = array.astype(np.float32)

@@ -107,7 +107,7 @@ def standardise(strip: Tensor) -> Tensor:
     Args:
         strip: (H, W) floats, either polarity.
     """
-    values = strip.numpy().ravel()  # a fifth of torch's time on something so small
+    values = strip.numpy().ravel()
     middle = (len(values) - 1) // 2
     away = values - np.partition(values, middle)[middle]
     spread = math.sqrt(max(0.0, float(away @ away) / len(away) - float(away.mean()) ** 2))

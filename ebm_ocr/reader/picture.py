@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from ..alignment import viterbi
 from ..alphabet import Alphabet
-from ..plots import plot_reading
+from ..plots import plot_energies, plot_reading, plot_word
 from .images import Strip
 from .network import MARGIN, standardise
 from .reading import Reader, Word
@@ -30,14 +30,16 @@ def draw_reading(reader: Reader, strip: Strip, word: Word) -> Figure:
     symbols = sorted({*word.text, *(s for s in alphabet.symbols if doubted[alphabet.places[s]])})
     shown = Alphabet(symbols or [*alphabet.symbols[:1]], sign=alphabet.sign)
     kept = energies[:, [*map(alphabet.places.get, shown.symbols), alphabet.separator]]
-    targets, sizes = shown.interleave([shown.encode(word.text)])
-    path = viterbi(kept[None], targets, None, sizes, "optional", infeasible="inf").path[0]
     ink = standardise(strip.pixels).clamp(min=0)
     ink = functional.pad(ink / ink.max().clamp(min=1), (MARGIN, MARGIN))
-    axes = plot_reading(
-        ink, kept, path if word.text else [-1] * len(kept), word.text or "", alphabet=shown
-    )
-    top = axes[0]
+    if word.text:
+        targets, sizes = shown.interleave([shown.encode(word.text)])
+        path = viterbi(kept[None], targets, None, sizes, "optional", infeasible="inf").path[0]
+        top, _ = plot_reading(ink, kept, path, word.text, alphabet=shown)
+    else:  # nothing that a path could spell
+        _, (top, bottom) = plt.subplots(2, 1, layout="constrained")
+        plot_word(ink, ax=top)
+        plot_energies(kept, alphabet=shown, ax=bottom)
     for letter in word.letters:
         left, upper, right, lower = letter.box
         x, y = (left - strip.left) * strip.scale + MARGIN, (upper - strip.top) * strip.scale
@@ -63,7 +65,7 @@ def draw_worst(
     for ax, i in zip(axes.flat, wrong):
         ax.imshow(strips[i].pixels.numpy(), cmap="gray", vmin=0, vmax=1)
         title = f"{texts[i]} read as {found[i].text} ({found[i].confidence:.0%})"
-        ax.set_title(title.replace("$", r"\$"), fontsize=8)
+        ax.set_title(title, fontsize=8, parse_math=False)
     if not wrong:
         axes[0, 0].set_title("no word was read wrong")
     figure.tight_layout()

@@ -14,14 +14,15 @@ import torch
 from torch import Tensor
 
 from .. import kernels
-from ..alignment import free_energy, viterbi
+from ..alignment import viterbi
 from ..alphabet import Alphabet
-from ..decoding import greedy_decode, lexicon_energies, n_best, word_energy
+from ..decoding import greedy_decode, lexicon_energies, n_best
 from ..geometry import HEIGHT, STRIDE, WINDOW
 from ..path_matrix import normalise
 from ..validation import as_words, truth, whole_number
 from .boxes import Box, letter_boxes
 from .checkpoint import Checkpoint, read_checkpoint
+from .confidence import judge
 from .images import Strip, as_images, see_ink, to_strip
 from .network import ReaderNet, batch_strips
 
@@ -67,8 +68,8 @@ class Word(NamedTuple):
 class Reader:
     """Reads the word in an image, in any font.
 
-    >>> from ebm_ocr.reader import Reader
-    >>> reader = Reader.load()
+    >>> Reader.load().read(np.full((32, 60), 255, np.uint8))[0].text  # an empty sheet
+    ''
     """
 
     network: ReaderNet
@@ -110,7 +111,7 @@ class Reader:
             lexicon: words, of which the best is read.
             n_best: how many texts, the best and its alternatives.
             letters: whether to find their places too; without them ``Word.letters`` is empty, and
-                reading is a third faster.
+                reading is faster.
 
         Raises:
             TypeError, ValueError: see :func:`ebm_ocr.reader.images.to_strip`; a charset or lexicon
@@ -134,14 +135,12 @@ class Reader:
             whole_number("n_best", n_best, 1),
             truth("letters", letters),
         )
-        words: list[Word | None] = [None] * len(strips)
+        words: dict[int, Word] = {}
         order = sorted(range(len(strips)), key=lambda i: strips[i].pixels.shape[1])
         for start in range(0, len(order), BATCH):
             chosen = order[start : start + BATCH]
-            batch = [strips[i] for i in chosen]
-            for i, word in zip(chosen, self._read_batch(batch, wanted)):
-                words[i] = word
-        return [word for word in words if word is not None]
+            words |= zip(chosen, self._read_batch([strips[i] for i in chosen], wanted))
+        return [words[i] for i in range(len(strips))]
 
     def energies(self, strips: Sequence[Strip]) -> tuple[Tensor, Tensor]:
         """(B, L, C) float64 energies, each window's normalised: ``-log`` of probabilities; and (B,)
@@ -175,31 +174,20 @@ class Reader:
 
     def _search(self, energies: Tensor, lengths: Tensor, wanted: Wanted) -> list[list[Alternative]]:
         """The best of all texts of each sample."""
-        letters = self.alphabet
-        names = [self.alphabet.names[c] for c in wanted.classes[:-1]]
+        alphabet = self.alphabet
         if wanted.n_best == 1:  # where separators are optional, the lowest classes spell it
-            found = [
-                [text] for text in greedy_decode(energies, lengths, "optional", alphabet=letters)
-            ]
+            found = [[t] for t in greedy_decode(energies, lengths, "optional", alphabet=alphabet)]
         else:
+            names = [alphabet.names[c] for c in wanted.classes[:-1]]
             readings = n_best(
-                energies, wanted.n_best, lengths, "optional", alphabet=letters, charset=names
+                energies, wanted.n_best, lengths, "optional", alphabet=alphabet, charset=names
             )
             found = [[reading.text for reading in row] for row in readings]
         flat = [(sample, text) for sample, row in enumerate(found) for text in row]
-        rows = torch.tensor([sample for sample, _ in flat])
-        texts = [text for _, text in flat]
-        every = free_energy(
-            energies, None, lengths, None, self.beta, "optional", letters.separator
-        )[rows]
-        values = word_energy(
-            energies[rows], texts, lengths[rows], self.beta, "optional", alphabet=letters
-        )
-        probabilities = torch.exp(self.beta * (every - values)).clamp(max=1)
+        rows, texts = torch.tensor([sample for sample, _ in flat]), [text for _, text in flat]
+        values, logs = judge(energies[rows], texts, lengths[rows], self.beta, alphabet)
         answers: list[list[Alternative]] = [[] for _ in found]
-        for (sample, text), probability, value in zip(
-            flat, probabilities.tolist(), values.tolist()
-        ):
+        for (sample, text), probability, value in zip(flat, logs.exp().tolist(), values.tolist()):
             answers[sample].append(Alternative(text, probability, value))
         return answers
 

@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +24,6 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..decoding import exact_decode
 from ..losses import forward_loss
-from ..path_matrix import normalise
 from .checkpoint import Checkpoint, keep, latest, read_checkpoint
 from .confidence import fit_beta
 from .degradation import CLEAN, ROUGH
@@ -39,6 +39,7 @@ REPORT = 64_000
 JUDGED = 512
 """Development words that a report reads, clean and rough."""
 DEVELOPMENT_SEED = 1_000_003
+WIDTH = attrgetter("plan.width")
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class Buckets(Dataset):
         count = self.batch * BUCKET
         numbers = range(index * count, (index + 1) * count)
         samples = [self.words.sample(number) for number in numbers]
-        samples.sort(key=_width)
+        samples.sort(key=WIDTH)
         order = np.random.Generator(np.random.Philox(key=[self.words.seed, index]))
         places = self.batch * order.permutation(BUCKET)
         return [make_strips(samples[p : p + self.batch]) for p in places]
@@ -281,12 +282,10 @@ def finish(training: Training, material: Material) -> Checkpoint:
     network = ReaderNet(training.recipe.channels, training.recipe.depth)
     weights = training.network.state_dict().items()
     network.load_state_dict({name: tensor.half().float() for name, tensor in weights})
-    judge = development(training.recipe, material)
-    energies = []
-    for batch in itertools.chain.from_iterable(judge):
-        with torch.inference_mode():
-            energies.append(normalise(network.eval()(batch.strips, batch.lengths).double()))
-    texts, lengths = zip(*((b.texts, b.lengths) for b in itertools.chain.from_iterable(judge)))
+    batches = [*itertools.chain.from_iterable(development(training.recipe, material))]
+    with torch.inference_mode():
+        energies = [network(batch.strips, batch.lengths).double() for batch in batches]
+    texts, lengths = [batch.texts for batch in batches], [batch.lengths for batch in batches]
     return to_weights(network, fit_beta(energies, texts, lengths, ASCII), about)
 
 
@@ -308,14 +307,10 @@ def development(recipe: Recipe, material: Material) -> list[list[Strips]]:
     for limits in (CLEAN, ROUGH):
         faces, dictionary = material.faces["development"], material.dictionary
         words = Words(faces, DEVELOPMENT_SEED, limits, dictionary, recipe.sizes)
-        samples = sorted(map(words.sample, range(JUDGED)), key=_width)
+        samples = sorted(map(words.sample, range(JUDGED)), key=WIDTH)
         size = recipe.batch
         found.append([make_strips(samples[i : i + size]) for i in range(0, JUDGED, size)])
     return found
-
-
-def _width(sample: Sample) -> int:
-    return sample.plan.width
 
 
 def batches(words: Words, recipe: Recipe, step: int, workers: int) -> Iterator[Strips]:

@@ -200,7 +200,7 @@ def write(rng: Rng, face: Face, text: str, size: float, limits: Limits) -> Sampl
     return Sample(text, ink, plan(rng, ink, size / drawn, limits))
 
 
-def dictionary() -> list[str]:
+def load_dictionary() -> list[str]:
     """English words of 2 to ``LONGEST`` small letters (GCIDE, by the package english-words).
 
     Raises:

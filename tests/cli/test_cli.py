@@ -81,7 +81,7 @@ def test_stdin_is_an_image(samples):
 
 def test_charset_lexicon_and_lower_say_what_may_come(run, samples, tmp_path):
     words = tmp_path / "words.txt"
-    words.write_text("yellow\nhello\n\nhallo\n", encoding="utf-8")
+    words.write_text("hello\nyellow\n\nhallo\n", encoding="utf-8-sig")
     assert run("read", samples / "0000.png", "--lexicon", words)[1] == "hello\n"
     assert run("read", samples / "0001.png", "--lower")[1] == "world\n"
     assert set(run("read", samples / "0001.png", "--charset", "0-9")[1]) <= set("0123456789\n")
@@ -101,6 +101,22 @@ def test_timings_and_pictures(run, samples, tmp_path):
         "0001.png",
         "0002.png",
     ]
+
+
+def test_pictures_of_the_same_name_are_numbered(run, samples, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.png").write_bytes((samples / "0000.png").read_bytes())
+    Image.new("L", (60, 32), 255).save(tmp_path / "blank.png")
+    assert run("read", tmp_path, "--plot", tmp_path / "seen")[0] == 0
+    names = sorted(path.name for path in (tmp_path / "seen").iterdir())
+    assert names == ["blank.png", "x-2.png", "x.png"]
+
+
+def test_a_reader_of_the_output_may_have_enough(samples):
+    command = f"{sys.executable} -m ebm_ocr read {samples} -f jsonl | head -c 5"
+    run = subprocess.run(command, shell=True, capture_output=True, encoding="utf-8", check=True)
+    assert (run.stdout, run.stderr) == ('{"fil', "")
 
 
 def test_bad_files_are_named_and_the_others_are_read(run, samples, tmp_path):
